@@ -1,0 +1,126 @@
+//! The closed vocabularies: one enum each, shared by status, events, CLI and metric labels (API.md sections 2 and 3).
+//!
+//! The order of [`DetectionType`] is the order of diagnosis: the first that holds is the one shown.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares a closed enum whose variants are their own wire names.
+macro_rules! closed {
+    ($(#[$m:meta])* $name:ident { $($(#[$vm:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$m])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+        pub enum $name { $($(#[$vm])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of the contract.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant)),+ }
+            }
+
+            /// Reads a name; `None` for one this version doesn't know.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|v| v.as_str() == text)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+closed! {
+    /// When a run counts as stuck. Declared in the order of diagnosis.
+    DetectionType {
+        DeletionBlocked, NotPickedUp, StoppingTooLong, LockWedged, TaskResultLost, Pending, Suspended,
+        NodeRunningTooLong, NoProgress, RunningTooLong,
+    }
+}
+
+closed! {
+    /// Why a run counts as stuck.
+    Reason {
+        Finalizer,
+        NoController, Unreconciled,
+        ShutdownIgnoredWhileSuspended, ExitHandlerRunning, PodsRemain, LockWait,
+        HolderGone, HolderFinished,
+        ResultIncomplete,
+        WaitingForLock, ParallelismLimit, QuotaExceeded, ImagePull, Unschedulable, ContainerConfig, PodPending,
+        AwaitingResume, SuspendedBySpec, AutoResumeOverdue,
+        NodeOverAge,
+        NoNodeChange,
+        OverAge,
+        /// StoppingTooLong and Pending: none of the named causes fits.
+        Unexplained,
+    }
+}
+
+closed! {
+    /// Why nothing can be said about a run. Unknown never leads to an action.
+    UnknownReason { ControllerDown, NodesOffloaded, NodesUndecodable, WatchStale, ClockSkew }
+}
+
+closed! {
+    /// How an incident closed.
+    CloseReason { Recovered, Ended, TargetGone }
+}
+
+closed! {
+    /// Reasons of the Kubernetes Events unstick publishes in this version.
+    EventReason { WorkflowStuck, WorkflowRecovered }
+}
+
+closed! {
+    /// How a suspension ended.
+    SuspensionEnd { Resumed, Failed, TimedOut, Stopped, ByUs }
+}
+
+closed! {
+    /// Health of one Argo controller instance.
+    ArgoState { Up, Down, Unknown }
+}
+
+closed! {
+    /// What ended a workflow.
+    EndedBy { Own, Deadline, Stopped, Terminated, Watchdog }
+}
+
+impl DetectionType {
+    /// The reasons this type can give, in the order of the contract.
+    pub const fn reasons(self) -> &'static [Reason] {
+        use Reason as R;
+        match self {
+            Self::DeletionBlocked => &[R::Finalizer],
+            Self::NotPickedUp => &[R::NoController, R::Unreconciled],
+            Self::StoppingTooLong => {
+                &[R::ShutdownIgnoredWhileSuspended, R::ExitHandlerRunning, R::PodsRemain, R::LockWait, R::Unexplained]
+            }
+            Self::LockWedged => &[R::HolderGone, R::HolderFinished],
+            Self::TaskResultLost => &[R::ResultIncomplete],
+            Self::Pending => &[
+                R::WaitingForLock,
+                R::ParallelismLimit,
+                R::QuotaExceeded,
+                R::ImagePull,
+                R::Unschedulable,
+                R::ContainerConfig,
+                R::PodPending,
+                R::Unexplained,
+            ],
+            Self::Suspended => &[R::AwaitingResume, R::SuspendedBySpec, R::AutoResumeOverdue],
+            Self::NodeRunningTooLong => &[R::NodeOverAge],
+            Self::NoProgress => &[R::NoNodeChange],
+            Self::RunningTooLong => &[R::OverAge],
+        }
+    }
+
+    /// Still judged while Argo's controller is down (API.md section 2).
+    pub const fn holds_without_controller(self) -> bool {
+        matches!(self, Self::Suspended | Self::RunningTooLong | Self::NodeRunningTooLong | Self::DeletionBlocked)
+    }
+}
