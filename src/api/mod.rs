@@ -1,4 +1,16 @@
 //! What is on the wire: our kinds, the closed vocabularies, the lean Argo `Workflow`. Types only, no client.
 
+pub mod condition;
+pub mod incident;
+pub mod period;
+pub mod policy;
 pub mod reasons;
+pub mod selector;
+pub mod time;
+pub mod watchdog;
 pub mod workflow;
+
+/// API group of all our kinds.
+pub const GROUP: &str = "unstick.dev";
+/// Version of all our kinds.
+pub const VERSION: &str = "v1alpha1";

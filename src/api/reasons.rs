@@ -76,6 +76,81 @@ closed! {
 }
 
 closed! {
+    /// The mode of one section of a policy (DESIGN.md section 2).
+    #[derive(Default)]
+    Mode {
+        /// Detects, measures, tells, opens incidents.
+        #[default]
+        Observe,
+        /// Also walks every gate and step and records `Simulated`.
+        DryRun,
+        /// Acts.
+        Enforce,
+    }
+}
+
+closed! {
+    /// What a rung of the ladder does.
+    StepType { Notify, Stop, Terminate }
+}
+
+closed! {
+    /// Outcomes of attempts.
+    Outcome {
+        Recovered, NoEffect, TransientFailure, PermanentFailure, Ambiguous, Superseded, Cancelled, Simulated,
+    }
+}
+
+closed! {
+    /// Types of the conditions on policies, incidents and the Watchdog.
+    ConditionType {
+        Ready, Reconciling, Stalled,
+        /// Policies: a section is accepted but this version doesn't act on it.
+        NotInForce,
+        /// Incidents: the state has lasted beyond its threshold.
+        Confirmed,
+        /// Incidents: the first closed gate.
+        Blocked,
+        /// Incidents: the ladder has ended without effect.
+        Exhausted,
+        /// Incidents: reason is a [`CloseReason`].
+        Closed,
+    }
+}
+
+closed! {
+    /// Reasons of the conditions Ready, Reconciling, Stalled and NotInForce of policies and the Watchdog, and of Confirmed on incidents.
+    ConditionReason {
+        /// In force.
+        Active,
+        /// Another policy governs every matching workflow, or nothing matches.
+        NoMatch,
+        /// A field has a value that this version can't serve; the message names it.
+        InvalidSpec,
+        /// An enum value from a newer version.
+        UnknownValue,
+        /// Enforce is asked for while the installed CRD lacks fields this version knows.
+        OutdatedCrd,
+        /// The section is part of the schema, this version doesn't act on it.
+        NotImplemented,
+        /// More is asked for than the Watchdog's tenantMaxima allow.
+        BeyondMaxima,
+        /// A pause is active.
+        Paused,
+        /// The first list has not ended yet.
+        Syncing,
+        /// Nothing left to do.
+        Settled,
+        /// An error on the way; the message says which.
+        Failing,
+        /// The threshold has passed.
+        ThresholdPassed,
+        /// The state is there, its threshold is not reached yet.
+        BelowThreshold,
+    }
+}
+
+closed! {
     /// How a suspension ended.
     SuspensionEnd { Resumed, Failed, TimedOut, Stopped, ByUs }
 }
@@ -89,6 +164,8 @@ closed! {
     /// What ended a workflow.
     EndedBy { Own, Deadline, Stopped, Terminated, Watchdog }
 }
+
+pub(crate) use closed;
 
 impl DetectionType {
     /// The reasons this type can give, in the order of the contract.

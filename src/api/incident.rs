@@ -1,0 +1,202 @@
+//! `WorkflowIncident`: one run stuck under one policy; the ledger of attempts and the place of approval.
+
+use jiff::Timestamp;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::condition::Condition;
+use super::policy::Step;
+use super::reasons::{DetectionType, Mode, Outcome, StepType, closed};
+use super::time::Time;
+
+/// The most attempts one incident lists.
+pub const MAX_ATTEMPTS: usize = 64;
+
+/// Whose incident it is and the ladder as it stood. Written once; only approvals are added, by people.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "unstick.dev",
+    version = "v1alpha1",
+    kind = "WorkflowIncident",
+    plural = "workflowincidents",
+    namespaced,
+    shortname = "wfi",
+    category = "unstick",
+    status = "IncidentStatus",
+    derive = "PartialEq",
+    doc = "One run stuck under one policy, from confirmation to its end; outlives its workflow."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct IncidentSpec {
+    pub workflow_ref: WorkflowRef,
+    pub policy_ref: PolicyRef,
+    /// Snapshot of the ladder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub steps: Vec<Step>,
+    /// Decisions of people; append-only. A rejection of a step is final.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub approvals: Vec<ApprovalDecision>,
+}
+
+/// The run: name, uid and start of its workflow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowRef {
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+    /// Absent while the workflow has not started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+}
+
+/// The policy that governed when the incident was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRef {
+    pub kind: PolicyKind,
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+    #[schemars(range(min = 1))]
+    pub generation: i64,
+}
+
+closed! {
+    /// Kinds of policies.
+    PolicyKind { WorkflowPolicy, ClusterWorkflowPolicy }
+}
+
+/// A person's word on a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalDecision {
+    #[schemars(length(min = 1, max = 63))]
+    pub step: String,
+    pub decision: Decision,
+    /// Name of the user; checked against the request by an admission policy.
+    #[schemars(length(min = 1, max = 256))]
+    pub by: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub reason: String,
+}
+
+closed! {
+    /// A person's word on a step.
+    Decision { Approved, Rejected }
+}
+
+/// Where the incident stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IncidentStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Confirmed, Blocked, Exhausted and Closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+    /// The conditions in one word, for `kubectl get`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<IncidentState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_since: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Time>,
+    /// All that hold, the one shown first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub detections: Vec<HeldDetection>,
+    /// At most 64, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub attempts: Vec<Attempt>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub current_step: String,
+    /// What happens next, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub next: String,
+}
+
+closed! {
+    /// The conditions of an incident in one word.
+    IncidentState { Unconfirmed, Open, Blocked, Exhausted, Recovered, Ended, TargetGone }
+}
+
+/// A detection that holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldDetection {
+    #[schemars(length(max = 63))]
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: DetectionType,
+    pub reason: super::reasons::Reason,
+    pub since: Time,
+    /// `displayName` of the node concerned.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub node: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// One try of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    #[schemars(length(max = 63))]
+    pub step: String,
+    #[schemars(range(min = 1))]
+    pub attempt: i32,
+    pub action: StepType,
+    pub mode: Mode,
+    pub reserved_at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// Longest part of the workflow's name in an incident's name, in characters.
+const NAME_PART: usize = 40;
+
+/// Name of the incident of one run under one policy: `<workflow name, at most 40>-<10 hex>`.
+///
+/// The same inputs give the same name in every replica and after every restart, so that a second create fails.
+pub fn incident_name(
+    workflow_name: &str,
+    uid: &str,
+    started_at: Option<Timestamp>,
+    policy_uid: &str,
+    stuck_since: Timestamp,
+) -> String {
+    let started = started_at.map_or_else(String::new, |t| t.as_second().to_string());
+    let joined = [uid, &started, policy_uid, &stuck_since.as_second().to_string()].join("\n");
+    let digest = Sha256::digest(joined.as_bytes());
+    let hex: String = digest.iter().take(5).map(|b| format!("{b:02x}")).collect();
+    let cut: String = workflow_name
+        .chars()
+        .take(NAME_PART)
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+        .collect();
+    let part = cut.trim_matches('-');
+    if part.is_empty() { format!("incident-{hex}") } else { format!("{part}-{hex}") }
+}

@@ -1,0 +1,148 @@
+//! `WorkflowPolicy` and `ClusterWorkflowPolicy`: one spec, two scopes (DESIGN.md section 2).
+//!
+//! Two concerns are governed separately: detections with remediation, and archive with cleanup. The operator reads
+//! policies through [`PolicySpec::from_value`], not as typed objects, so that a value from a newer version ends in a
+//! readable condition instead of a failed watch.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::period::Period;
+use super::selector::LabelSelector;
+use super::time::Time;
+
+mod detection;
+mod observe;
+mod remediation;
+mod retention;
+mod status;
+
+pub use detection::{Detection, NodeRunningTooLong, Suspended, SuspendedScope};
+pub use observe::{Observe, ObserveFrom, ObserveRule, ObserveSource, ValueMap};
+pub use remediation::{
+    Action, AfterEnd, AfterEndType, AlertTrigger, Approval, Breaker, BreakerReset, Budget, BudgetAction, Limits,
+    PerOwner, PerWorkflow, Remediation, Step, Window, WindowType,
+};
+pub use retention::{
+    Archive, ArchiveInclude, Artifacts, Cleanup, CleanupRequire, KeepAtLeast, MaxDeletes, Ttl,
+};
+pub use status::{DetectionCount, GovernedElsewhere, OldestStuck, PolicyStatus};
+
+/// Names of detections, steps, pauses and triggers.
+pub(crate) const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// What is watched, what is done about it, and what is kept.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "unstick.dev",
+    version = "v1alpha1",
+    kind = "WorkflowPolicy",
+    plural = "workflowpolicies",
+    namespaced,
+    shortname = "wfp",
+    category = "unstick",
+    status = "PolicyStatus",
+    derive = "PartialEq",
+    doc = "Detections, ladder, archive and cleanup rules for the workflows of one namespace."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySpec {
+    /// Among policies of equal standing the higher priority governs, then the older one.
+    #[serde(default)]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub priority: i32,
+    /// Workflows this policy is for, by label; `{}` is every workflow in reach.
+    pub selector: LabelSelector,
+    /// Only workflows that come from one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub workflows_from: Vec<WorkflowsFrom>,
+    /// When a run counts as stuck.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16))]
+    pub detections: Vec<Detection>,
+    /// What is done about a stuck run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remediation: Option<Remediation>,
+    /// How finished runs are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
+    /// When finished runs are deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<Cleanup>,
+    /// While one is active this policy has no effect on any workflow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub pauses: Vec<Pause>,
+    /// How workflow type, task id, stage and agent are read from a workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<Observe>,
+}
+
+/// The same for the namespaces of a cluster; owned by its admins.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "unstick.dev",
+    version = "v1alpha1",
+    kind = "ClusterWorkflowPolicy",
+    plural = "clusterworkflowpolicies",
+    shortname = "cwfp",
+    category = "unstick",
+    status = "PolicyStatus",
+    derive = "PartialEq",
+    doc = "Detections, ladder, archive and cleanup rules for the workflows of many namespaces."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterPolicySpec {
+    /// Namespaces this policy is for, by label; `{}` is every namespace.
+    pub namespace_selector: LabelSelector,
+    /// Default yields to the policies of a namespace, Override stands before them.
+    #[serde(default)]
+    pub precedence: Precedence,
+    #[serde(flatten)]
+    pub policy: PolicySpec,
+}
+
+super::reasons::closed! {
+    /// Where a cluster policy stands in the line of who governs.
+    #[derive(Default)]
+    Precedence { #[default] Default, Override }
+}
+
+/// Where a workflow must come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowsFrom {
+    pub kind: SourceKind,
+    /// Name of the template or CronWorkflow.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+super::reasons::closed! {
+    /// What a workflow can come from.
+    SourceKind { WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow }
+}
+
+/// A named reason for not acting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pause {
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// Shown wherever an effect is held back.
+    #[schemars(length(min = 1, max = 256))]
+    pub reason: String,
+    /// The pause ends by itself then; absent = until it is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
+/// At most this much in any sliding window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rate {
+    #[schemars(range(min = 0, max = 10_000))]
+    pub max_actions: i32,
+    pub per: Period,
+}

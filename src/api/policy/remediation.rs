@@ -1,0 +1,212 @@
+//! The ladder and its rails. Checked and reported in this version, not in force yet.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::period::Period;
+use crate::api::reasons::{Mode, StepType, closed};
+
+use super::NAME_PATTERN;
+
+/// What is done about a stuck run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Remediation {
+    #[serde(default)]
+    pub mode: Mode,
+    /// The ladder; its order is the order of this list.
+    #[schemars(length(min = 1, max = 8))]
+    pub steps: Vec<Step>,
+    /// What follows once the ladder has ended a run, once per lineage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_end: Option<AfterEnd>,
+    /// Recovered this long, the ladder starts afresh next time; 1h when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_for: Option<Period>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// When actions are allowed; Deny wins, any Allow closes the time outside of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub windows: Vec<Window>,
+    /// An alert may shorten a detection, never replace it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub alert_triggers: Vec<AlertTrigger>,
+}
+
+/// One rung of the ladder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: StepType,
+    /// How long to wait for the step to show its effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_for: Option<Period>,
+    /// Tries of this step; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10))]
+    pub max_attempts: Option<i32>,
+    /// Time between two tries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Period>,
+    /// Whether a person must approve in the incident first; None when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// Only when one of these detections holds; empty = any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
+    pub only_detections: Vec<String>,
+}
+
+closed! {
+    /// Whether a step waits for a person.
+    #[derive(Default)]
+    Approval { #[default] None, Required }
+}
+
+/// What follows once the ladder has ended a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AfterEnd {
+    #[serde(rename = "type")]
+    pub kind: AfterEndType,
+}
+
+closed! {
+    /// What follows once the ladder has ended a run.
+    #[derive(Default)]
+    AfterEndType { #[default] None, Resubmit }
+}
+
+/// The rails of the ladder; what is absent has the default of the field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Incidents with an action under way at once; 5 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_in_flight: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_workflow: Option<PerWorkflow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_owner: Option<PerOwner>,
+    /// Actions in a sliding window, by action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub budgets: Vec<Budget>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+}
+
+/// Rails of one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PerWorkflow {
+    #[schemars(range(min = 1, max = 64))]
+    pub max_actions: i32,
+    /// Least time between two actions on one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Period>,
+}
+
+/// Rails of one CronWorkflow or template, followed across resubmits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PerOwner {
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_actions: i32,
+    pub per: Period,
+}
+
+/// At most so many actions in any sliding window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    pub action: BudgetAction,
+    /// 0 forbids the action.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub max_actions: i32,
+    pub per: Period,
+}
+
+closed! {
+    /// What has an effect on a workflow.
+    Action { Stop, Terminate, Resubmit, Delete }
+}
+
+closed! {
+    /// An action, or all of them together.
+    BudgetAction { All, Stop, Terminate, Resubmit, Delete }
+}
+
+/// Stops everything when too much is stuck at once: then the cause is elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Breaker {
+    #[schemars(range(min = 1, max = 100))]
+    pub max_affected_percent: i32,
+    /// Never trips below so many stuck runs.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub min_affected: i32,
+    pub window: Period,
+    #[serde(default)]
+    pub reset: BreakerReset,
+}
+
+closed! {
+    /// How a tripped breaker closes again.
+    #[derive(Default)]
+    BreakerReset { #[default] Manual, Auto }
+}
+
+/// A recurring span of time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    #[serde(rename = "type")]
+    pub kind: WindowType,
+    /// When it opens: five cron fields.
+    #[schemars(length(max = 100), regex(pattern = r"^\S+( \S+){4}$"))]
+    pub schedule: String,
+    /// How long it stays open.
+    pub duration: Period,
+    /// IANA name; UTC when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z][A-Za-z0-9_+/-]*$"))]
+    pub time_zone: Option<String>,
+    /// What it is for; empty = every action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub actions: Vec<Action>,
+}
+
+closed! {
+    /// Whether a window closes or opens.
+    WindowType { Deny, Allow }
+}
+
+/// Which alert shortens which detection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertTrigger {
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// Labels the alert must have.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 16))]
+    pub match_labels: BTreeMap<String, String>,
+    /// The detection that is shortened.
+    #[schemars(length(min = 1, max = 63))]
+    pub detection: String,
+    /// Its `after` while the alert fires.
+    pub after: Period,
+    /// Where the ladder starts; its first step when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub start_step: Option<String>,
+}

@@ -1,0 +1,106 @@
+//! Archive and cleanup of finished runs. Checked and reported in this version, not in force yet.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::period::Period;
+use crate::api::reasons::{Mode, closed};
+
+/// How finished runs are stored. Nodes are always included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Archive {
+    #[serde(default)]
+    pub mode: Mode,
+    /// Name of an ArchiveLocation.
+    #[schemars(length(min = 1, max = 253))]
+    pub location: String,
+    /// What is stored besides the workflow itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub include: Vec<ArchiveInclude>,
+    /// What about artifacts that Argo deletes together with the workflow.
+    #[serde(default)]
+    pub artifacts: Artifacts,
+}
+
+closed! {
+    /// What is stored besides the workflow itself.
+    ArchiveInclude { Events }
+}
+
+closed! {
+    /// What about artifacts that Argo deletes together with the workflow (`artifactGC: OnWorkflowDeletion`).
+    #[derive(Default)]
+    Artifacts {
+        /// Such a workflow is not deleted.
+        #[default]
+        Block,
+        /// The archive refers to them, though they go.
+        Reference,
+    }
+}
+
+/// When finished runs are deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleanup {
+    #[serde(default)]
+    pub mode: Mode,
+    /// Whether a verified archive must exist before a run is deleted.
+    #[serde(default)]
+    pub require: CleanupRequire,
+    /// How long finished runs are kept, by phase; absent = for ever.
+    pub ttl: Ttl,
+    /// So many are kept whatever their age, by CronWorkflow, else template, else generateName.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_at_least: Option<KeepAtLeast>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deletes: Option<MaxDeletes>,
+}
+
+closed! {
+    /// What must exist before a run is deleted.
+    #[derive(Default)]
+    CleanupRequire { #[default] Archive, None }
+}
+
+/// How long finished runs are kept, by phase.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ttl {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<Period>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Period>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Period>,
+}
+
+/// How many finished runs are kept whatever their age.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeepAtLeast {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub succeeded: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub failed: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub error: Option<i32>,
+}
+
+/// The most that is deleted in any sliding window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MaxDeletes {
+    #[schemars(range(min = 1, max = 10_000))]
+    pub count: i32,
+    pub per: Period,
+    /// Of the runs the policy matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: Option<i32>,
+}
