@@ -19,6 +19,16 @@ pub const MAX_ATTEMPTS: usize = 64;
     group = "unstick.dev",
     version = "v1alpha1",
     kind = "WorkflowIncident",
+    printcolumn(name = "Workflow", type_ = "string", json_path = ".spec.workflowRef.name"),
+    printcolumn(name = "Detection", type_ = "string", json_path = ".status.detections[0].name"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.detections[0].reason"),
+    printcolumn(name = "Since", type_ = "date", json_path = ".status.stuckSince"),
+    printcolumn(name = "Step", type_ = "string", json_path = ".status.currentStep"),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.next"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyRef.name", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.detections[0].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     plural = "workflowincidents",
     namespaced,
     shortname = "wfi",
@@ -27,6 +37,22 @@ pub const MAX_ATTEMPTS: usize = 64;
     derive = "PartialEq",
     doc = "One run stuck under one policy, from confirmation to its end; outlives its workflow."
 )]
+#[x_kube(validation = (
+    "self.workflowRef == oldSelf.workflowRef && self.policyRef == oldSelf.policyRef",
+    "workflowRef and policyRef can't be changed: an incident belongs to one run and one policy"
+))]
+#[x_kube(validation = (
+    "has(self.steps) == has(oldSelf.steps) && (!has(self.steps) || self.steps == oldSelf.steps)",
+    "steps can't be changed: they are the ladder as it stood when the incident was opened"
+))]
+#[x_kube(validation = (
+    "!has(oldSelf.approvals) || (has(self.approvals) && self.approvals.size() >= oldSelf.approvals.size() && oldSelf.approvals.all(a, self.approvals.exists(b, b == a)))",
+    "approvals can only be added to: keep the entries that are there"
+))]
+#[x_kube(validation = (
+    "!has(self.approvals) || (has(self.steps) && self.approvals.all(a, self.steps.exists(s, s.name == a.step)))",
+    "approvals: step must name an entry of spec.steps"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct IncidentSpec {
     pub workflow_ref: WorkflowRef,
@@ -100,7 +126,7 @@ pub struct IncidentStatus {
     pub observed_generation: Option<i64>,
     /// Confirmed, Blocked, Exhausted and Closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The conditions in one word, for `kubectl get`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

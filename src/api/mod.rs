@@ -1,6 +1,7 @@
 //! What is on the wire: our kinds, the closed vocabularies, the lean Argo `Workflow`. Types only, no client.
 
 pub mod condition;
+pub mod crds;
 pub mod incident;
 pub mod period;
 pub mod policy;

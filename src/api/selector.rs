@@ -17,7 +17,7 @@ use super::workflow::{Node, NodePhase};
 pub struct LabelSelector {
     /// Labels that must have exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(schema_with = "match_labels")]
     pub match_labels: BTreeMap<String, String>,
     /// Requirements that must all hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -25,8 +25,22 @@ pub struct LabelSelector {
     pub match_expressions: Vec<LabelRequirement>,
 }
 
+fn match_labels(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object", "additionalProperties": {"type": "string", "maxLength": 63}, "maxProperties": 32,
+    })
+}
+
 /// One requirement on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "!(self.operator in ['In', 'NotIn']) || (has(self.values) && self.values.size() > 0)",
+    "operators In and NotIn need values: add at least one"
+))]
+#[x_kube(validation = (
+    "self.operator in ['In', 'NotIn'] || !has(self.values) || self.values.size() == 0",
+    "operators Exists and DoesNotExist take no values: remove them"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct LabelRequirement {
     /// The label's key.

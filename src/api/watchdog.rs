@@ -18,6 +18,16 @@ pub const NAME: &str = "default";
     group = "unstick.dev",
     version = "v1alpha1",
     kind = "Watchdog",
+    validation = ("self.metadata.name == 'default'", "metadata.name of a Watchdog must be default: there is one for the whole cluster"),
+    printcolumn(name = "Leader", type_ = "string", json_path = ".status.leader"),
+    printcolumn(name = "Tracked", type_ = "integer", json_path = ".status.tracked"),
+    printcolumn(name = "Stuck", type_ = "integer", json_path = ".status.stuck"),
+    printcolumn(name = "Acted24h", type_ = "integer", json_path = ".status.acted24h"),
+    printcolumn(name = "Argo", type_ = "string", json_path = ".status.argoState"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version", priority = 1),
+    printcolumn(name = "Incidents", type_ = "integer", json_path = ".status.incidents", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     plural = "watchdogs",
     shortname = "wd",
     category = "unstick",
@@ -25,6 +35,10 @@ pub const NAME: &str = "default";
     derive = "PartialEq",
     doc = "Settings of the whole installation and its state in one line; the only name is `default`."
 )]
+#[x_kube(validation = (
+    "self.argo.all(a, self.argo.exists_one(b, b.__namespace__ == a.__namespace__ && b.instanceId == a.instanceId))",
+    "argo: two entries have the same namespace and instanceId: remove one or correct it"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct WatchdogSpec {
     /// Goes into manifests and the catalogue.
@@ -33,15 +47,15 @@ pub struct WatchdogSpec {
     pub cluster_name: String,
     /// One entry per Argo controller.
     #[serde(default = "default_argo")]
-    #[schemars(length(min = 1, max = 16))]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub argo: Vec<ArgoInstance>,
     /// While one is active nothing has an effect anywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub pauses: Vec<Pause>,
     /// Actions of the whole installation in a sliding window.
     #[serde(default = "default_budgets")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["action"]))]
     pub budgets: Vec<Budget>,
     /// The most a WorkflowPolicy may set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +98,10 @@ fn default_budgets() -> Vec<Budget> {
 
 /// One Argo controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "self.metricsURL == '' || (isURL(self.metricsURL) && url(self.metricsURL).getScheme() in ['http', 'https'])",
+    "metricsURL must be an http or https address, or empty"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct ArgoInstance {
     #[schemars(length(min = 1, max = 63), regex(pattern = super::policy::NAME_PATTERN))]
@@ -101,7 +119,7 @@ pub struct ArgoInstance {
     pub lease: String,
     /// Where its metrics are; empty = not asked.
     #[serde(default, rename = "metricsURL")]
-    #[schemars(length(max = 512), regex(pattern = "^(https?://[^ ]+)?$"))]
+    #[schemars(length(max = 512))]
     pub metrics_url: String,
 }
 
@@ -111,7 +129,7 @@ pub struct ArgoInstance {
 pub struct TenantMaxima {
     /// For `remediation.limits.budgets`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["action"]))]
     pub budgets: Vec<Budget>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleanup: Option<CleanupMaxima>,
@@ -135,7 +153,7 @@ pub struct WatchdogStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Pod that holds the lease.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -145,7 +163,7 @@ pub struct WatchdogStatus {
     #[schemars(length(max = 64))]
     pub version: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub argo: Vec<ArgoHealth>,
     /// All Argo controllers in one word: `Up`, or those that are not, by name.
     #[serde(default, skip_serializing_if = "String::is_empty")]

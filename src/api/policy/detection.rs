@@ -10,6 +10,14 @@ use super::NAME_PATTERN;
 
 /// One rule: a state and how long it may last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "!has(self.suspended) || self.type == 'Suspended'",
+    "suspended is for type Suspended only: remove it or change type"
+))]
+#[x_kube(validation = (
+    "!has(self.nodeRunningTooLong) || self.type == 'NodeRunningTooLong'",
+    "nodeRunningTooLong is for type NodeRunningTooLong only: remove it or change type"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Detection {
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
@@ -29,6 +37,14 @@ pub struct Detection {
 
 /// Options of type Suspended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "!has(self.nodeFieldSelector) || self.nodeFieldSelector == '' || self.nodeFieldSelector.split(',').all(t, t.matches('^ *(displayName|templateName|phase|name|id|templateRef[.](name|template)|inputs[.]parameters[.][^,=!]+[.]value) *(==?|!=)[^=!]*$'))",
+    "nodeFieldSelector must be field=value or field!=value, joined by commas; fields: displayName, templateName, phase, name, id, templateRef.name, templateRef.template, inputs.parameters.NAME.value"
+))]
+#[x_kube(validation = (
+    "self.scope != 'Workflow' || !has(self.nodeFieldSelector) || self.nodeFieldSelector == ''",
+    "nodeFieldSelector picks suspend steps: remove it or set scope to Node or Any"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Suspended {
     /// Suspend steps, `spec.suspend`, or both.
@@ -53,6 +69,10 @@ closed! {
 
 /// Options of type NodeRunningTooLong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "!has(self.nodeFieldSelector) || self.nodeFieldSelector == '' || self.nodeFieldSelector.split(',').all(t, t.matches('^ *(displayName|templateName|phase|name|id|templateRef[.](name|template)|inputs[.]parameters[.][^,=!]+[.]value) *(==?|!=)[^=!]*$'))",
+    "nodeFieldSelector must be field=value or field!=value, joined by commas; fields: displayName, templateName, phase, name, id, templateRef.name, templateRef.template, inputs.parameters.NAME.value"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeRunningTooLong {
     /// Only these nodes, e.g. `templateName=implement`; empty = every node that does work itself.

@@ -37,6 +37,16 @@ pub(crate) const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
     group = "unstick.dev",
     version = "v1alpha1",
     kind = "WorkflowPolicy",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".status.mode"),
+    printcolumn(name = "Matched", type_ = "integer", json_path = ".status.matched"),
+    printcolumn(name = "Stuck", type_ = "integer", json_path = ".status.stuck"),
+    printcolumn(name = "Oldest", type_ = "date", json_path = ".status.oldestStuck.since"),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.next"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
+    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     plural = "workflowpolicies",
     namespaced,
     shortname = "wfp",
@@ -45,6 +55,26 @@ pub(crate) const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
     derive = "PartialEq",
     doc = "Detections, ladder, archive and cleanup rules for the workflows of one namespace."
 )]
+#[x_kube(validation = (
+    "has(self.detections) || has(self.archive) || has(self.cleanup)",
+    "spec must have detections, archive or cleanup: add at least one of these sections"
+))]
+#[x_kube(validation = (
+    "!has(self.remediation) || has(self.detections)",
+    "spec.remediation needs detections: add spec.detections or remove spec.remediation"
+))]
+#[x_kube(validation = (
+    "!has(self.remediation) || !has(self.detections) || self.remediation.steps.all(s, !has(s.onlyDetections) || s.onlyDetections.all(n, self.detections.exists(d, d.name == n)))",
+    "spec.remediation.steps: onlyDetections must name entries of spec.detections: correct the name or add the detection"
+))]
+#[x_kube(validation = (
+    "!has(self.remediation) || !has(self.remediation.alertTriggers) || !has(self.detections) || self.remediation.alertTriggers.all(t, self.detections.exists(d, d.name == t.detection))",
+    "spec.remediation.alertTriggers: detection must name an entry of spec.detections: correct the name or add the detection"
+))]
+#[x_kube(validation = (
+    "!has(self.cleanup) || self.cleanup.require != 'Archive' || has(self.archive)",
+    "spec.cleanup.require Archive needs spec.archive: add the section or set require to None"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct PolicySpec {
     /// Among policies of equal standing the higher priority governs, then the older one.
@@ -55,11 +85,11 @@ pub struct PolicySpec {
     pub selector: LabelSelector,
     /// Only workflows that come from one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
     pub workflows_from: Vec<WorkflowsFrom>,
     /// When a run counts as stuck.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 16))]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub detections: Vec<Detection>,
     /// What is done about a stuck run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +102,7 @@ pub struct PolicySpec {
     pub cleanup: Option<Cleanup>,
     /// While one is active this policy has no effect on any workflow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub pauses: Vec<Pause>,
     /// How workflow type, task id, stage and agent are read from a workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +115,17 @@ pub struct PolicySpec {
     group = "unstick.dev",
     version = "v1alpha1",
     kind = "ClusterWorkflowPolicy",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".status.mode"),
+    printcolumn(name = "Matched", type_ = "integer", json_path = ".status.matched"),
+    printcolumn(name = "Stuck", type_ = "integer", json_path = ".status.stuck"),
+    printcolumn(name = "Oldest", type_ = "date", json_path = ".status.oldestStuck.since"),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.next"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
+    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1),
+    printcolumn(name = "Precedence", type_ = "string", json_path = ".spec.precedence", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     plural = "clusterworkflowpolicies",
     shortname = "cwfp",
     category = "unstick",

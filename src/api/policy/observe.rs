@@ -7,6 +7,14 @@ use crate::api::reasons::closed;
 
 /// What names a workflow and its stages in metrics. Stage and agent are read per node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "!has(self.workflowType) || !(self.workflowType.from.type in ['InputParameter', 'TemplateName', 'NodeName'])",
+    "workflowType is read per workflow: use from.type Label, Annotation, Parameter or Constant"
+))]
+#[x_kube(validation = (
+    "!has(self.taskId) || !(self.taskId.from.type in ['InputParameter', 'TemplateName', 'NodeName'])",
+    "taskId is read per workflow: use from.type Label, Annotation, Parameter or Constant"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Observe {
     /// The template or CronWorkflow label when absent.
@@ -37,6 +45,14 @@ pub struct ObserveRule {
 
 /// Where a value is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "self.type in ['TemplateName', 'NodeName'] || has(self.key)",
+    "key is required for this type: set the label, annotation, parameter or constant to read"
+))]
+#[x_kube(validation = (
+    "!(self.type in ['TemplateName', 'NodeName']) || !has(self.key)",
+    "key has no meaning for TemplateName and NodeName: remove it"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct ObserveFrom {
     #[serde(rename = "type")]

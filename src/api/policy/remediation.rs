@@ -12,6 +12,18 @@ use super::NAME_PATTERN;
 
 /// What is done about a stuck run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "self.steps.all(s, self.steps.exists_one(t, t.name == s.name))",
+    "steps must have unique names: rename one of them"
+))]
+#[x_kube(validation = (
+    "!has(self.afterEnd) || self.afterEnd.type != 'Resubmit' || self.steps.exists(s, s.type == 'Stop' || s.type == 'Terminate')",
+    "afterEnd Resubmit needs a step of type Stop or Terminate: add one or set afterEnd.type to None"
+))]
+#[x_kube(validation = (
+    "!has(self.alertTriggers) || self.alertTriggers.all(t, !has(t.startStep) || self.steps.exists(s, s.name == t.startStep))",
+    "alertTriggers: startStep must name an entry of steps: correct the name or add the step"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Remediation {
     #[serde(default)]
@@ -33,12 +45,20 @@ pub struct Remediation {
     pub windows: Vec<Window>,
     /// An alert may shorten a detection, never replace it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub alert_triggers: Vec<AlertTrigger>,
 }
 
 /// One rung of the ladder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "!has(self.approval) || self.approval == 'None' || self.type != 'Notify'",
+    "approval is for steps that act: remove it from the Notify step"
+))]
+#[x_kube(validation = (
+    "!has(self.retryAfter) || (has(self.maxAttempts) && self.maxAttempts > 1)",
+    "retryAfter needs maxAttempts of at least 2: set it or remove retryAfter"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
@@ -60,7 +80,7 @@ pub struct Step {
     pub approval: Option<Approval>,
     /// Only when one of these detections holds; empty = any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub only_detections: Vec<String>,
 }
 
@@ -98,7 +118,7 @@ pub struct Limits {
     pub per_owner: Option<PerOwner>,
     /// Actions in a sliding window, by action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["action"]))]
     pub budgets: Vec<Budget>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
@@ -167,22 +187,30 @@ closed! {
 
 /// A recurring span of time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "self.schedule.matches('^[^ ]+( [^ ]+){4}$')",
+    "schedule must have five cron fields parted by single spaces, such as '0 8 * * 1-5'"
+))]
+#[x_kube(validation = (
+    "!has(self.timeZone) || self.timeZone.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')",
+    "timeZone must be an IANA name such as Europe/Berlin or UTC"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
     #[serde(rename = "type")]
     pub kind: WindowType,
     /// When it opens: five cron fields.
-    #[schemars(length(max = 100), regex(pattern = r"^\S+( \S+){4}$"))]
+    #[schemars(length(max = 100))]
     pub schedule: String,
     /// How long it stays open.
     pub duration: Period,
     /// IANA name; UTC when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z][A-Za-z0-9_+/-]*$"))]
+    #[schemars(length(max = 64))]
     pub time_zone: Option<String>,
     /// What it is for; empty = every action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4))]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "set"))]
     pub actions: Vec<Action>,
 }
 
@@ -198,7 +226,7 @@ pub struct AlertTrigger {
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
     pub name: String,
     /// Labels the alert must have.
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 16))]
+    #[schemars(schema_with = "alert_labels")]
     pub match_labels: BTreeMap<String, String>,
     /// The detection that is shortened.
     #[schemars(length(min = 1, max = 63))]
@@ -209,4 +237,11 @@ pub struct AlertTrigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub start_step: Option<String>,
+}
+
+fn alert_labels(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object", "additionalProperties": {"type": "string", "maxLength": 256},
+        "minProperties": 1, "maxProperties": 16,
+    })
 }

@@ -17,7 +17,7 @@ pub struct Archive {
     pub location: String,
     /// What is stored besides the workflow itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4))]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "set"))]
     pub include: Vec<ArchiveInclude>,
     /// What about artifacts that Argo deletes together with the workflow.
     #[serde(default)]
@@ -43,6 +43,10 @@ closed! {
 
 /// When finished runs are deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "!has(self.keepAtLeast) || ((!has(self.keepAtLeast.succeeded) || has(self.ttl.succeeded)) && (!has(self.keepAtLeast.failed) || has(self.ttl.failed)) && (!has(self.keepAtLeast.error) || has(self.ttl.error)))",
+    "keepAtLeast of a phase needs the ttl of that phase, without one all are kept: set the ttl or remove the phase from keepAtLeast"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Cleanup {
     #[serde(default)]
@@ -67,6 +71,10 @@ closed! {
 
 /// How long finished runs are kept, by phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "has(self.succeeded) || has(self.failed) || has(self.error)",
+    "ttl must set succeeded, failed or error: a phase without a ttl is kept for ever"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Ttl {
     #[serde(default, skip_serializing_if = "Option::is_none")]

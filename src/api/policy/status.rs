@@ -15,7 +15,7 @@ pub struct PolicyStatus {
     pub observed_generation: Option<i64>,
     /// Ready, Reconciling, Stalled and NotInForce.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The mode in which remediation runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ pub struct PolicyStatus {
     pub next: String,
     /// How many runs each detection holds on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub detections: Vec<DetectionCount>,
 }
 

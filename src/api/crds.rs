@@ -1,0 +1,111 @@
+//! The CRDs of this binary, generated from the Rust types: printed by `unstick crds`, kept in crds/, and compared with
+//! what a cluster has installed.
+
+use std::sync::LazyLock;
+
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+use super::VERSION;
+use super::incident::WorkflowIncident;
+use super::policy::{ClusterWorkflowPolicy, WorkflowPolicy};
+use super::watchdog::Watchdog;
+
+/// Every CRD, in the order in which they are printed.
+static ALL: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    [Watchdog::crd(), WorkflowPolicy::crd(), ClusterWorkflowPolicy::crd(), WorkflowIncident::crd()]
+        .iter()
+        .filter_map(|crd| serde_json::to_value(crd).ok())
+        .map(|mut crd| {
+            tidy(&mut crd);
+            sort(crd)
+        })
+        .collect()
+});
+
+/// Every CRD as JSON, keys sorted.
+pub fn all() -> &'static [Value] {
+    &ALL
+}
+
+/// Name of a CRD, such as `workflowpolicies.unstick.dev`.
+pub fn name(crd: &Value) -> &str {
+    crd.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// One CRD as YAML.
+///
+/// # Errors
+/// When the YAML writer fails, which it doesn't for plain JSON values.
+pub fn yaml(crd: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(crd)
+}
+
+/// The schema of a whole object of `kind` (`apiVersion`, `metadata` left open), as this binary knows it.
+pub fn schema_of(kind: &str) -> Option<&'static Value> {
+    all().iter().find(|crd| crd.pointer("/spec/names/kind").and_then(Value::as_str) == Some(kind)).and_then(schema)
+}
+
+/// Paths such as `spec.remediation.steps[].approval` that this binary's schema of `kind` has and the installed CRD
+/// lacks: the server would drop them without a word. Only the topmost of a missing branch is named.
+///
+/// `installed` is a `CustomResourceDefinition` as the server returns it.
+pub fn missing_fields(installed: &Value, kind: &str) -> Vec<String> {
+    let Some(known) = schema_of(kind) else { return Vec::new() };
+    let Some(there) = schema(installed) else { return vec![format!("version {VERSION} of {kind}")] };
+    let mut missing = Vec::new();
+    compare(known, there, "", &mut missing);
+    missing
+}
+
+fn schema(crd: &Value) -> Option<&Value> {
+    crd.pointer("/spec/versions")?
+        .as_array()?
+        .iter()
+        .find(|v| v.get("name").and_then(Value::as_str) == Some(VERSION))?
+        .pointer("/schema/openAPIV3Schema")
+}
+
+fn compare(known: &Value, there: &Value, path: &str, missing: &mut Vec<String>) {
+    if there.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
+        return;
+    }
+    for (field, inner) in known.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let at = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
+        match there.get("properties").and_then(|p| p.get(field)) {
+            Some(other) => compare(inner, other, &at, missing),
+            None => missing.push(at),
+        }
+    }
+    if let (Some(inner), Some(other)) = (known.get("items"), there.get("items")) {
+        compare(inner, other, &format!("{path}[]"), missing);
+    }
+}
+
+/// Takes out of a schema what says nothing: `nullable` (null is pruned like an absent field, so rules need not care),
+/// integer formats where a range says more.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.remove("nullable");
+            for inner in map.values_mut() {
+                tidy(inner);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// Sorts keys whatever order the JSON map keeps, so that the output is stable.
+fn sort(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<_> = map.into_iter().map(|(k, v)| (k, sort(v))).collect();
+            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(pairs.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sort).collect()),
+        other => other,
+    }
+}

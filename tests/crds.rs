@@ -1,0 +1,98 @@
+//! crds/ is what `unstick crds` prints. `UPDATE=1 cargo test --test crds` writes it anew.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use unstick::api::crds;
+
+fn directory() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")
+}
+
+#[test]
+fn the_files_are_current() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut expected: Vec<String> = Vec::new();
+    for crd in crds::all() {
+        let file = format!("{}.yaml", crds::name(crd));
+        let text = crds::yaml(crd).unwrap();
+        let path = directory().join(&file);
+        if update {
+            std::fs::create_dir_all(directory()).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(there == text, "{} is stale: run UPDATE=1 cargo test --test crds", path.display());
+        expected.push(file);
+    }
+    for entry in std::fs::read_dir(directory()).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        assert!(expected.contains(&file) || file == "kustomization.yaml", "crds/{file} belongs to no kind");
+    }
+    assert_eq!(expected.len(), 4);
+}
+
+#[test]
+fn the_yaml_reads_back_as_the_same_value() {
+    for crd in crds::all() {
+        let back: Value = serde_saphyr::from_str(&crds::yaml(crd).unwrap()).unwrap();
+        assert_eq!(&back, crd, "{}", crds::name(crd));
+    }
+}
+
+/// Every list, string and map has an upper bound: the server's CEL budget and our memory depend on it.
+#[test]
+fn everything_is_bounded() {
+    let mut open = Vec::new();
+    for crd in crds::all() {
+        let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap();
+        unbounded(schema, crds::name(crd), &mut open);
+    }
+    assert!(open.is_empty(), "no upper bound: {open:#?}");
+}
+
+fn unbounded(schema: &Value, path: &str, open: &mut Vec<String>) {
+    let has = |key: &str| schema.get(key).is_some();
+    let fine = match schema["type"].as_str().unwrap_or_default() {
+        "string" => has("enum") || has("maxLength") || has("format"),
+        "array" => has("maxItems"),
+        "object" => !has("additionalProperties") || has("maxProperties"),
+        "integer" => has("minimum") || path.contains(".status."),
+        _ => true,
+    };
+    if !fine {
+        open.push(path.to_owned());
+    }
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        if !(path.ends_with(".dev") && matches!(name.as_str(), "apiVersion" | "kind" | "metadata")) {
+            unbounded(inner, &format!("{path}.{name}"), open);
+        }
+    }
+    for key in ["items", "additionalProperties"] {
+        if has(key) {
+            unbounded(&schema[key], &format!("{path}.{key}"), open);
+        }
+    }
+}
+
+#[test]
+fn fields_an_older_crd_lacks_are_named() {
+    let known = crds::all().iter().find(|c| c["spec"]["names"]["kind"] == "WorkflowPolicy").unwrap();
+    assert!(crds::missing_fields(known, "WorkflowPolicy").is_empty());
+
+    let mut older = known.clone();
+    let schema = older.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties").unwrap();
+    schema["remediation"]["properties"]["steps"]["items"]["properties"].as_object_mut().unwrap().remove("approval");
+    schema.as_object_mut().unwrap().remove("observe");
+    assert_eq!(
+        crds::missing_fields(&older, "WorkflowPolicy"),
+        ["spec.observe", "spec.remediation.steps[].approval"]
+    );
+
+    let other_version = json!({"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": {}}}]}});
+    assert_eq!(crds::missing_fields(&other_version, "WorkflowPolicy"), ["version v1alpha1 of WorkflowPolicy"]);
+
+    let open = json!({"spec": {"versions": [{"name": "v1alpha1", "schema": {
+        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+    assert!(crds::missing_fields(&open, "WorkflowPolicy").is_empty());
+}
