@@ -82,8 +82,8 @@ fn compare(known: &Value, there: &Value, path: &str, missing: &mut Vec<String>) 
     }
 }
 
-/// Takes out of a schema what says nothing: `nullable` (null is pruned like an absent field, so rules need not care),
-/// integer formats where a range says more.
+/// Takes out `nullable` (without it the server prunes a null like an absent field, so rules need not care) and writes
+/// whole bounds as integers.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -93,6 +93,13 @@ fn tidy(value: &mut Value) {
             }
         }
         Value::Array(list) => list.iter_mut().for_each(tidy),
+        Value::Number(number) => {
+            // The generated types hold bounds as floats.
+            let whole = number.as_f64().filter(|f| f.fract() == 0.0 && number.is_f64());
+            if let Some(integer) = whole.and_then(|f| format!("{f:.0}").parse::<i64>().ok()) {
+                *value = integer.into();
+            }
+        }
         _ => {}
     }
 }

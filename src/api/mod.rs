@@ -6,6 +6,7 @@ pub mod incident;
 pub mod period;
 pub mod policy;
 pub mod reasons;
+pub mod schema;
 pub mod selector;
 pub mod time;
 pub mod watchdog;

@@ -7,18 +7,19 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::period::Period;
 use super::selector::LabelSelector;
 use super::time::Time;
 
 mod detection;
 mod observe;
+mod read;
 mod remediation;
 mod retention;
 mod status;
 
 pub use detection::{Detection, NodeRunningTooLong, Suspended, SuspendedScope};
 pub use observe::{Observe, ObserveFrom, ObserveRule, ObserveSource, ValueMap};
+pub use read::{SpecError, breaches};
 pub use remediation::{
     Action, AfterEnd, AfterEndType, AlertTrigger, Approval, Breaker, BreakerReset, Budget, BudgetAction, Limits,
     PerOwner, PerWorkflow, Remediation, Step, Window, WindowType,
@@ -177,13 +178,4 @@ pub struct Pause {
     /// The pause ends by itself then; absent = until it is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-}
-
-/// At most this much in any sliding window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Rate {
-    #[schemars(range(min = 0, max = 10_000))]
-    pub max_actions: i32,
-    pub per: Period,
 }

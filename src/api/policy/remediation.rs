@@ -26,6 +26,7 @@ use super::NAME_PATTERN;
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct Remediation {
+    /// Observe detects and tells; DryRun also walks the ladder and records what it would do; Enforce acts.
     #[serde(default)]
     pub mode: Mode,
     /// The ladder; its order is the order of this list.
@@ -63,6 +64,7 @@ pub struct Remediation {
 pub struct Step {
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
     pub name: String,
+    /// Notify tells people, Stop lets exit handlers run, Terminate doesn't.
     #[serde(rename = "type")]
     pub kind: StepType,
     /// How long to wait for the step to show its effect.
@@ -175,6 +177,7 @@ pub struct Breaker {
     #[schemars(range(min = 1, max = 10_000))]
     pub min_affected: i32,
     pub window: Period,
+    /// Manual: a person closes it again; Auto: it closes once the window is quiet.
     #[serde(default)]
     pub reset: BreakerReset,
 }
@@ -197,6 +200,7 @@ closed! {
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
+    /// Deny forbids actions inside the window, Allow forbids them outside.
     #[serde(rename = "type")]
     pub kind: WindowType,
     /// When it opens: five cron fields.

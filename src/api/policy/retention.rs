@@ -10,6 +10,7 @@ use crate::api::reasons::{Mode, closed};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Archive {
+    /// Observe counts what would be stored, DryRun also lists it, Enforce stores.
     #[serde(default)]
     pub mode: Mode,
     /// Name of an ArchiveLocation.
@@ -19,7 +20,7 @@ pub struct Archive {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "set"))]
     pub include: Vec<ArchiveInclude>,
-    /// What about artifacts that Argo deletes together with the workflow.
+    /// Block: a workflow whose artifacts Argo would delete with it is kept; Reference: the archive refers to them.
     #[serde(default)]
     pub artifacts: Artifacts,
 }
@@ -49,6 +50,7 @@ closed! {
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct Cleanup {
+    /// Observe counts what would be deleted, DryRun also lists it, Enforce deletes.
     #[serde(default)]
     pub mode: Mode,
     /// Whether a verified archive must exist before a run is deleted.
