@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod crds;
+pub mod default_policy;
 pub mod incident;
 pub mod period;
 pub mod policy;
@@ -9,6 +10,7 @@ pub mod reasons;
 pub mod schema;
 pub mod selector;
 pub mod time;
+pub mod validate;
 pub mod watchdog;
 pub mod workflow;
 
