@@ -226,3 +226,47 @@ pub fn incident_name(
     let part = cut.trim_matches('-');
     if part.is_empty() { format!("incident-{hex}") } else { format!("{part}-{hex}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_name_is_the_same_everywhere_and_differs_by_every_input() {
+        let name = |wf, uid, started, policy, since| incident_name(wf, uid, started, policy, at(since));
+        let one = name("load-eu-7xk2p", "u1", Some(at(10)), "p1", 20);
+        assert_eq!(one, "load-eu-7xk2p-af4089ca0c");
+        let others = [
+            name("load-eu-7xk2p", "u2", Some(at(10)), "p1", 20),
+            name("load-eu-7xk2p", "u1", Some(at(11)), "p1", 20),
+            name("load-eu-7xk2p", "u1", None, "p1", 20),
+            name("load-eu-7xk2p", "u1", Some(at(10)), "p2", 20),
+            name("load-eu-7xk2p", "u1", Some(at(10)), "p1", 21),
+        ];
+        assert!(others.iter().all(|o| *o != one));
+    }
+
+    #[test]
+    fn long_and_dotted_names_stay_valid() {
+        let long = format!("{}-tail", "a".repeat(39));
+        assert!(incident_name(&long, "u", None, "p", at(1)).starts_with(&format!("{}-", "a".repeat(39))));
+        assert!(incident_name("load.eu.v2", "u", None, "p", at(1)).starts_with("load-eu-v2-"));
+        assert!(incident_name("", "u", None, "p", at(1)).starts_with("incident-"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_dns_label(name in "\\PC{0,300}", uid in "\\PC{0,40}", since in 0_i64..4_000_000_000) {
+            let out = incident_name(&name, &uid, None, "p", at(since));
+            prop_assert!(out.len() <= 63);
+            prop_assert!(out.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            prop_assert!(!out.starts_with('-') && !out.ends_with('-'));
+        }
+    }
+}
