@@ -1,6 +1,8 @@
 //! deploy/ without a cluster: the generated files hold what their sources say, and the operator's rights are as small
 //! as promised. tests/e2e/deploy brings the same files to a real API server and asks its authorizer.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -103,7 +105,7 @@ fn every_file_reads_and_every_object_is_named() {
     assert!(count > 40, "{count}");
 }
 
-/// Rules of every role that is bound to the operator's ServiceAccount.
+/// Rules of every role that is bound to the operator's service account.
 fn rules(generated: &str) -> Vec<Value> {
     let all = objects(&deploy().join(generated));
     let bindings = all.values().filter(|o| o["kind"].as_str().unwrap().ends_with("Binding"));

@@ -2,6 +2,8 @@
 //! because a policy may reach them past an older CRD or from a file. tests/e2e/policies brings the same files to a
 //! real server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::Path;
 
 use serde_json::Value;

@@ -91,7 +91,10 @@ mod tests {
         let spec = json!({"selector": {}, "detections": [{"name": "a", "type": "Pending", "after": "1h"}],
             "remediation": {"steps": [{"name": "s", "type": "Stop", "fourEyes": true}]}});
         let error = PolicySpec::from_value(&spec).unwrap_err();
-        assert_eq!((error.field.as_str(), error.reason), ("spec.remediation.steps[0].fourEyes", ConditionReason::UnknownValue));
+        assert_eq!(
+            (error.field.as_str(), error.reason),
+            ("spec.remediation.steps[0].fourEyes", ConditionReason::UnknownValue)
+        );
     }
 
     #[test]

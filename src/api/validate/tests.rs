@@ -57,10 +57,12 @@ fn schedules_must_be_cron() {
 
 #[test]
 fn regular_expressions_must_compile_and_stay_small() {
-    let rule = |pattern: &str| {
-        json!({"observe": {"stage": {"from": {"type": "TemplateName"}, "map": [{"match": pattern, "value": "x"}]}}})
-    };
-    only(&rule("impl("), Severity::Error, "spec.observe.stage.map[0].match must be a regular expression: unclosed group");
+    let rule = |pattern: &str| json!({"observe": {"stage": {"from": {"type": "TemplateName"}, "map": [{"match": pattern, "value": "x"}]}}});
+    only(
+        &rule("impl("),
+        Severity::Error,
+        "spec.observe.stage.map[0].match must be a regular expression: unclosed group",
+    );
     only(&rule("(a{1000}){1000}"), Severity::Error, "map[0].match must be a regular expression");
     assert_eq!(found(&rule("impl.*"), &Context::default()), []);
 }

@@ -4,6 +4,8 @@
 //! and times are identified by their own schema, all others by the object that holds the field (without descriptions
 //! and defaults). The `spec` of both policy kinds is one definition.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::core::response::StatusCause;
@@ -28,15 +30,8 @@ const KEYWORDS: &[&str] = &[
 ];
 
 /// Keywords that describe; anything else in a schema must be listed above, or a bound would go untested.
-const SILENT: &[&str] = &[
-    "additionalProperties",
-    "default",
-    "description",
-    "items",
-    "properties",
-    "type",
-    "x-kubernetes-list-map-keys",
-];
+const SILENT: &[&str] =
+    &["additionalProperties", "default", "description", "items", "properties", "type", "x-kubernetes-list-map-keys"];
 
 /// A definition of a bound: (what identifies the definition, keyword and what of it).
 type Definition = (String, String);

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::Client;
-use kube::core::response::StatusCause;
 use serde_json::Value;
 use unstick::api::crds;
 
 mod bounds;
 
+use super::raw::{Answer, send};
 use bounds::Bounds;
 
 /// Runs all cases; says how many were rejected. Needs rights to install CRDs.
@@ -55,13 +55,11 @@ async fn install(client: &Client) -> Result<()> {
     for crd in crds::all() {
         let name = crds::name(crd);
         let at = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
-        let request = http::Request::patch(format!("{at}?fieldManager=unstick-test&force=true"))
-            .header("content-type", "application/apply-patch+yaml")
-            .body(serde_json::to_vec(crd)?)?;
-        send(client, request).await?.map_err(|r| anyhow::anyhow!("{name}: {}", r.message))?;
+        let apply = format!("{at}?fieldManager=unstick-test&force=true");
+        send(client, "PATCH", &apply, Some(crd), None).await?.map_err(|r| anyhow::anyhow!("{name}: {}", r.message))?;
         let mut tries = 0;
         loop {
-            let now = send(client, http::Request::get(&at).body(Vec::new())?).await?;
+            let now = send(client, "GET", &at, None, None).await?;
             let now = now.map_err(|r| anyhow::anyhow!("{name}: {}", r.message))?;
             let established = now["status"]["conditions"].as_array().into_iter().flatten();
             if established.into_iter().any(|c| c["type"] == "Established" && c["status"] == "True") {
@@ -88,7 +86,7 @@ async fn reject(client: &Client, file: &Path, bounds: &mut Bounds) -> Result<Str
             let made = create(client, first, false).await?;
             let made = made.map_err(|r| anyhow::anyhow!("the first document was refused: {}", r.message))?;
             let answer = update(client, &made, second).await?;
-            send(client, http::Request::delete(path(second, true)?).body(Vec::new())?).await?.ok();
+            send(client, "DELETE", &path(second, true)?, None, None).await?.ok();
             answer
         }
         _ => bail!("{} documents", documents.len()),
@@ -98,7 +96,8 @@ async fn reject(client: &Client, file: &Path, bounds: &mut Bounds) -> Result<Str
     let kind = documents[0]["kind"].as_str().context("no kind")?;
     for cause in &refused.causes {
         // Types aren't bounds; and while the schema is breached the server says that it has left the rules out.
-        let other = ["must be of type", "some validation rules were not checked"].iter().any(|t| cause.message.contains(t));
+        let other =
+            ["must be of type", "some validation rules were not checked"].iter().any(|t| cause.message.contains(t));
         if !bounds.trip(kind, cause) && !other {
             bail!("no bound is known for {cause:?}");
         }
@@ -106,41 +105,18 @@ async fn reject(client: &Client, file: &Path, bounds: &mut Bounds) -> Result<Str
     Ok(refused.message)
 }
 
-/// A refusal of the server.
-struct Refused {
-    message: String,
-    causes: Vec<StatusCause>,
-}
-
-type Answer = Result<Value, Refused>;
-
 async fn create(client: &Client, object: &Value, dry: bool) -> Result<Answer> {
     let dry = if dry { "&dryRun=All" } else { "" };
-    let request = http::Request::post(format!("{}?fieldValidation=Strict{dry}", path(object, false)?))
-        .header("content-type", "application/json")
-        .body(serde_json::to_vec(object)?)?;
-    send(client, request).await
+    let uri = format!("{}?fieldValidation=Strict{dry}", path(object, false)?);
+    send(client, "POST", &uri, Some(object), None).await
 }
 
 async fn update(client: &Client, made: &Value, next: &Value) -> Result<Answer> {
     let mut next = next.clone();
     next["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
     let below = if next.get("status").is_some() { "/status" } else { "" };
-    let request = http::Request::put(format!("{}{below}?fieldValidation=Strict&dryRun=All", path(&next, true)?))
-        .header("content-type", "application/json")
-        .body(serde_json::to_vec(&next)?)?;
-    send(client, request).await
-}
-
-async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<Answer> {
-    match client.request::<Value>(request).await {
-        Ok(value) => Ok(Ok(value)),
-        Err(kube::Error::Api(status)) => Ok(Err(Refused {
-            causes: status.details.as_ref().map(|d| d.causes.clone()).unwrap_or_default(),
-            message: status.message.clone(),
-        })),
-        Err(error) => Err(error.into()),
-    }
+    let uri = format!("{}{below}?fieldValidation=Strict&dryRun=All", path(&next, true)?);
+    send(client, "PUT", &uri, Some(&next), None).await
 }
 
 fn path(object: &Value, named: bool) -> Result<String> {
@@ -148,7 +124,8 @@ fn path(object: &Value, named: bool) -> Result<String> {
     let crd = crds::all().iter().find(|c| c["spec"]["names"]["kind"] == kind).context("kind not ours")?;
     let plural = crd["spec"]["names"]["plural"].as_str().context("no plural")?;
     let scope = if crd["spec"]["scope"] == "Namespaced" { "namespaces/default/" } else { "" };
-    let name = if named { format!("/{}", object["metadata"]["name"].as_str().context("no name")?) } else { String::new() };
+    let name =
+        if named { format!("/{}", object["metadata"]["name"].as_str().context("no name")?) } else { String::new() };
     Ok(format!("/apis/unstick.dev/v1alpha1/{scope}{plural}{name}"))
 }
 
