@@ -62,6 +62,17 @@ async fn in_force(client: &Client) -> Result<()> {
     bail!("the admission policies are not in force after 10 s")
 }
 
+/// The server forgets a removed policy after a moment, too.
+pub async fn no_longer_in_force(client: &Client) -> Result<()> {
+    for _ in 0..100 {
+        if dry(client, "olga", INCIDENTS, &incident("somebody")).await?.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("the admission policies are still in force 10 s after their removal")
+}
+
 fn policy(section: &str, mode: &str) -> Value {
     let mut spec = json!({"selector": {}, "detections": [{"name": "d", "type": "Pending", "after": "1h"}]});
     spec[section] = match section {

@@ -1,5 +1,6 @@
 //! deploy/ on the real API server: the generated files are what kustomize makes of their sources, the server takes
-//! them, its authorizer grants the operator what it needs and nothing else, and the admission policies hold.
+//! them, its authorizer grants the operator what it needs and nothing else, and the admission policies hold. Not to be
+//! run at the same time as `policies` on the same server: while they are in force approvals carry the user's name.
 
 use std::path::Path;
 use std::process::Command;
@@ -40,7 +41,13 @@ pub async fn run(client: Client, kubectl: &Path, kubeconfig: &Path) -> Result<()
     restricted_pods(&client).await?;
 
     apply(kubectl, kubeconfig, &["-k", path(&deploy("admission"))?])?;
-    admission::check(&client).await
+    let outcome = admission::check(&client).await;
+    // They would also bind the other tests of this server.
+    let mut remove = Command::new(kubectl);
+    remove.arg("--kubeconfig").arg(kubeconfig).arg("delete").arg("-k").arg(deploy("admission"));
+    ensure!(remove.output()?.status.success(), "the admission policies can't be removed");
+    admission::no_longer_in_force(&client).await?;
+    outcome
 }
 
 fn deploy(inside: &str) -> std::path::PathBuf {
