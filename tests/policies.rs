@@ -7,8 +7,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use unstick::api::policy::{ClusterPolicySpec, PolicySpec};
-use unstick::api::validate::{Context, Problem, Severity, check};
+use unstick::api::validate::{self, Context, Problem, Severity};
 
 fn policies(directory: &str) -> Vec<(String, Value)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies").join(directory);
@@ -28,12 +27,7 @@ fn policies(directory: &str) -> Vec<(String, Value)> {
 
 /// The first thing wrong, or the warnings.
 fn lint(object: &Value) -> Result<Vec<Problem>, String> {
-    let spec = if object["kind"] == "WorkflowPolicy" {
-        PolicySpec::from_value(&object["spec"])
-    } else {
-        ClusterPolicySpec::from_value(&object["spec"]).map(|s| s.policy)
-    };
-    let problems = check(&spec.map_err(|e| e.to_string())?, &Context::default());
+    let problems = validate::lint(object, &Context::default());
     match problems.iter().find(|p| p.severity == Severity::Error) {
         Some(error) => Err(error.to_string()),
         None => Ok(problems),
