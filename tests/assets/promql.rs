@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{self, AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorSelector, token};
+use promql_parser::parser::{self, AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector, token};
 use unstick::metrics::catalogue::{Kind, OTHER, catalogue};
 
 /// Labels of a result, or of a recorded series.
@@ -189,9 +189,12 @@ impl Checker<'_> {
                 }
             }
             if let Some(taken) = m.card.labels() {
-                self.known(&taken.labels, &right, "group_left of");
-                joined.extend(left.iter().cloned());
-                joined.extend(taken.labels.iter().cloned());
+                let (many, one) = match m.card {
+                    VectorMatchCardinality::OneToMany(_) => (&right, &left),
+                    _ => (&left, &right),
+                };
+                self.known(&taken.labels, one, "group_left or group_right of");
+                joined.extend(many.iter().chain(&taken.labels).cloned());
             }
         }
         if b.op.id() == token::T_LOR {
@@ -274,7 +277,11 @@ mod tests {
 
     #[test]
     fn good_expressions_pass_with_their_labels() {
-        let cases: [(&str, &[&str]); 6] = [
+        let cases: [(&str, &[&str]); 7] = [
+            (
+                "max by (namespace) (unstick_workflows) * on (namespace) group_right () max by (namespace, lock) (unstick_lock_waiters)",
+                &["lock", "namespace"],
+            ),
             ("absent(unstick_build_info)", &[]),
             ("sum by (namespace) (unstick_workflows{phase=~\"Failed|Error\"})", &["namespace"]),
             ("sum(unstick_workflows{workflow_type=\"other\"}) or vector(0)", &[]),
