@@ -19,6 +19,7 @@ mod kubelet;
 mod operator;
 pub mod parts;
 mod process;
+pub mod scenario;
 mod server;
 pub mod workflow;
 

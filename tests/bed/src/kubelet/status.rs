@@ -32,13 +32,13 @@ pub fn unschedulable(now: Timestamp) -> Value {
     ]})
 }
 
-/// `main` waits for `reason`, and the rest of the pod with it.
+/// `main` waits for `reason`; the executor's containers have images of their own and run already.
 pub fn waiting(containers: &Containers, reason: &str, message: &str, now: Timestamp) -> Value {
     let state = |name: &String| {
         if name == "main" {
             json!({"waiting": {"reason": reason, "message": message}})
         } else {
-            json!({"waiting": {"reason": "PodInitializing"}})
+            json!({"running": {"startedAt": seconds(now)}})
         }
     };
     status("Pending", containers, now, now, state)

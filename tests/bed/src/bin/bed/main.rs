@@ -1,5 +1,8 @@
 //! `bed`: the test bed by hand.
 
+mod fixtures;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -31,6 +34,11 @@ enum Command {
         #[arg(long)]
         ignore_stdin: bool,
     },
+    /// Bring every state of tests/bed/workflows/ about and save the workflows as JSON.
+    Fixtures {
+        /// Folder to write to.
+        to: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -56,6 +64,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     match command {
+        Command::Fixtures { to } => fixtures::write(&to).await,
         Command::Build => build().await,
         Command::Up { namespace, leader_election, ignore_stdin } => up(namespace, leader_election, ignore_stdin).await,
     }
