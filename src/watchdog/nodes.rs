@@ -101,7 +101,7 @@ impl NodesOf<'_, '_> {
             NodePhase::Pending if !node.message.is_empty() => Some(cut(&node.message).into()),
             _ => None,
         };
-        let duration = if node.kind == NodeKind::Suspend { self.workflow.suspend_duration(node) } else { None };
+        let duration = if node.kind == NodeKind::Suspend { resumes_after(self.workflow, node) } else { None };
         Some(ActiveNode {
             display: self.pool.text(cut(&node.display_name)),
             template: self.pool.text(cut(&node.template_name)),
@@ -170,6 +170,56 @@ impl NodesOf<'_, '_> {
         if let Some(agent) = &agent {
             let failure = (node.phase != NodePhase::Succeeded).then(|| FailureReason::of(node, parent.shutdown));
             self.tally.agent_ended(&parent.namespace, agent, stage.as_deref().unwrap_or(""), failure, seconds);
+        }
+    }
+}
+
+/// How long a Suspend node waits before it resumes by itself; `None` = until somebody resumes it, or a duration that
+/// can't be read here (a template expression).
+fn resumes_after(workflow: &Workflow<'_>, node: &Node<'_>) -> Option<Secs> {
+    let template = node.template_ref.as_ref().map_or(&node.template_name, |(_, template)| template);
+    let (_, text) = workflow.status.suspend_durations.iter().find(|(name, _)| name == template)?;
+    seconds(text)
+}
+
+/// A duration as Argo reads it (`util/template`, `parseStringToDuration`): whole seconds, or Go's `1h30m`.
+fn seconds(text: &str) -> Option<Secs> {
+    if let Ok(whole) = text.parse::<Secs>() {
+        return Some(whole);
+    }
+    let mut total = 0.0_f64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let value: f64 = rest.get(..digits)?.parse().ok()?;
+        rest = rest.get(digits..)?;
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        total += value
+            * match rest.get(..unit)? {
+                "ns" => 1e-9,
+                "us" | "µs" => 1e-6,
+                "ms" => 1e-3,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                _ => return None,
+            };
+        rest = rest.get(unit..)?;
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+    (!text.is_empty()).then_some(total as Secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn durations_are_read_as_argo_reads_them() {
+        for (text, expected) in [("2", Some(2)), ("90s", Some(90)), ("1h30m", Some(5400)), ("1.5h", Some(5400)), ("1d", Some(86_400)),
+            ("", None), ("{{inputs.parameters.d}}", None), ("5x", None), ("-5s", None)] {
+            assert_eq!(seconds(text), expected, "{text}");
         }
     }
 }

@@ -34,10 +34,10 @@ impl StrayPods {
 
     pub fn put(&mut self, namespace: &str, workflow: &str, pod: StrayPod) {
         let pods = self.by_workflow.entry((namespace.into(), workflow.into())).or_default();
-        match pods.iter_mut().find(|p| p.name == pod.name) {
-            Some(known) => *known = pod,
-            None if pods.len() < MAX_PODS => pods.push(pod),
-            None => {}
+        if let Some(known) = pods.iter_mut().find(|p| p.name == pod.name) {
+            *known = pod;
+        } else if pods.len() < MAX_PODS {
+            pods.push(pod);
         }
     }
 

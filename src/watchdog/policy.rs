@@ -206,10 +206,10 @@ impl Policies {
 
     pub fn put(&mut self, policy: Policy) {
         self.lines.clear();
-        match self.all.iter_mut().find(|(key, _)| *key == policy.key) {
-            Some((_, place)) => *place = Some(policy),
-            None if self.all.len() < usize::from(u16::MAX) => self.all.push((policy.key.clone(), Some(policy))),
-            None => {}
+        if let Some((_, place)) = self.all.iter_mut().find(|(key, _)| *key == policy.key) {
+            *place = Some(policy);
+        } else if self.all.len() < usize::from(u16::MAX) {
+            self.all.push((policy.key.clone(), Some(policy)));
         }
     }
 
@@ -242,7 +242,7 @@ impl Policies {
             self.lines.insert(Arc::clone(namespace), line);
         }
         let line = self.lines.get(namespace).map_or(&[][..], Vec::as_slice);
-        line.iter().copied().filter(move |i| {
+        line.iter().copied().filter(|i| {
             let policy = self.all.get(usize::from(*i)).and_then(|(_, p)| p.as_ref());
             policy.is_some_and(|p| p.selects(labels, template))
         }).collect()

@@ -163,7 +163,6 @@ impl Projection<'_> {
     }
 
     fn nodes(&mut self, workflow: &Workflow<'_>, same_run: Option<&Facts>, facts: &mut Facts, rare: &mut Rare) {
-        let decoded;
         let nodes = match &workflow.status.nodes {
             Where::None => &[][..],
             Where::Inline(nodes) => nodes.as_slice(),
@@ -185,13 +184,10 @@ impl Projection<'_> {
                     return;
                 }
                 match codec::decode(text) {
-                    Ok(json) => {
-                        decoded = json;
-                        match codec::nodes(&decoded) {
-                            Ok(nodes) => return self.fold(workflow, &nodes, same_run, facts, rare),
-                            Err(_) => self.tally.undecodable(codec::CodecError::Corrupt),
-                        }
-                    }
+                    Ok(json) => match Where::fold_map(&json) {
+                        Ok(nodes) => return self.fold(workflow, &nodes, same_run, facts, rare),
+                        Err(error) => self.tally.undecodable(error),
+                    },
                     Err(error) => self.tally.undecodable(error),
                 }
                 rare.nodes_unknown = Some(UnknownReason::NodesUndecodable);

@@ -56,11 +56,11 @@ impl Watchdog {
             tally: &mut self.tally,
         };
         let facts = projection.facts(workflow);
-        self.took_up(old_slot, &facts);
         let (finished_now, appeared) = match old {
             Some(old) => (facts.is_finished() && !old.is_finished(), false),
             None => (facts.is_finished(), true),
         };
+        self.took_up(old_slot, &facts);
         self.stop_waiting(old_slot, &facts);
         if self.leading && self.synced && facts.is_finished() && !facts.completion_counted {
             self.completions.note(&facts);

@@ -162,6 +162,10 @@ impl Tally {
     }
 
     pub fn undecodable(&mut self, error: CodecError) {
-        self.add("unstick_nodes_undecodable_total", &[error.cause()], 1);
+        let cause = match error {
+            CodecError::NotBase64 | CodecError::Corrupt => "Corrupt",
+            CodecError::TooLarge => "TooLarge",
+        };
+        self.add("unstick_nodes_undecodable_total", &[cause], 1);
     }
 }
