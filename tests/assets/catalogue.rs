@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use unstick::api::reasons::{ArgoState, CloseReason, DetectionType, EndedBy, EventReason, Reason, SuspensionEnd, UnknownReason};
+use unstick::api::reasons::{
+    ArgoState, CloseReason, DetectionType, EndedBy, EventReason, Reason, SuspensionEnd, UnknownReason,
+};
 use unstick::metrics::catalogue::{Exported, Family, Kind, catalogue};
 
 use crate::{assert_generated, assert_none};
@@ -49,7 +51,8 @@ fn families_are_well_formed() {
         }
     }
     let used: BTreeSet<&String> = c.families.iter().flat_map(|f| &f.labels).collect();
-    problems.extend(c.labels.keys().filter(|l| !used.contains(l)).map(|l| format!("label {l} is described but unused")));
+    problems
+        .extend(c.labels.keys().filter(|l| !used.contains(l)).map(|l| format!("label {l} is described but unused")));
     assert_none(&problems);
 }
 
@@ -64,7 +67,8 @@ fn bounds_add_up_to_less_than_the_limit() {
             say(format!("{} sets x {per_set} series is not {}", f.bound.sets, f.bound.series));
         }
         let kept: Vec<&String> = f.labels.iter().filter(|l| !f.fold.contains(l)).collect();
-        let product = |labels: &[&String]| labels.iter().map(|l| values(f, l)).try_fold(1usize, |a, b| b.map(|b| a * b));
+        let product =
+            |labels: &[&String]| labels.iter().map(|l| values(f, l)).try_fold(1usize, |a, b| b.map(|b| a * b));
         let all: Vec<&String> = f.labels.iter().collect();
         // An Argo controller is in one state at a time; anything else without a cap is bounded by its values alone.
         let one_at_a_time = f.name == "unstick_argo_state";
@@ -138,7 +142,10 @@ fn closed_values_are_the_enums_of_the_code() {
 fn samples_find_their_family() {
     let c = catalogue();
     let found = |s: &str| c.family_of_sample(s).map(|(f, suffix)| (f.name.clone(), suffix));
-    assert_eq!(found("unstick_stage_duration_seconds_bucket"), Some(("unstick_stage_duration_seconds".into(), "_bucket")));
+    assert_eq!(
+        found("unstick_stage_duration_seconds_bucket"),
+        Some(("unstick_stage_duration_seconds".into(), "_bucket"))
+    );
     assert_eq!(found("unstick_stage_duration_seconds"), None, "a histogram has no sample of its own name");
     assert_eq!(found("unstick_leader"), Some(("unstick_leader".into(), "")));
     assert_eq!(found("unstick_leader_count"), None);
