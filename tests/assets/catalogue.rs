@@ -162,3 +162,29 @@ fn docs_are_generated_from_it() {
     }
     assert!(catalogue().families.iter().any(|f| f.exported == Exported::Always));
 }
+
+/// Every metric name written in the code is a family (or a sample of one): a typing error there would otherwise only show as a
+/// family that is never seen.
+#[test]
+fn names_in_the_code_are_in_the_catalogue() {
+    let c = catalogue();
+    let mut problems = Vec::new();
+    let mut folders = vec![crate::repo("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = if path.extension().is_some_and(|e| e == "rs") { crate::read(&path) } else { continue };
+            for literal in source.split('"').filter(|l| l.starts_with(&c.prefix)) {
+                let name = literal.chars().all(|ch| ch.is_ascii_lowercase() || ch.is_ascii_digit() || ch == '_');
+                if name && c.family(literal).is_none() && c.family_of_sample(literal).is_none() {
+                    problems.push(format!("{}: {literal}", path.display()));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
+}
