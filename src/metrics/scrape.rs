@@ -18,7 +18,8 @@ struct Sample {
 /// Looks at: families, types, help texts, label names and closed values, double series, caps, histogram bounds and sums,
 /// negative counters, families without TYPE or in several blocks, the limit on series.
 pub fn check_scrape(text: &str) -> Vec<String> {
-    let mut check = Check { c: catalogue(), problems: Vec::new(), typed: BTreeMap::new(), block: None, seen: HashSet::new() };
+    let mut check =
+        Check { c: catalogue(), problems: Vec::new(), typed: BTreeMap::new(), block: None, seen: HashSet::new() };
     let mut sets: BTreeMap<String, HashSet<String>> = BTreeMap::new();
     let mut buckets: BTreeMap<(String, String), Vec<(f64, f64)>> = BTreeMap::new();
     let mut counts: BTreeMap<(String, String), f64> = BTreeMap::new();
@@ -99,7 +100,9 @@ struct Check {
 impl Check {
     fn comment(&mut self, comment: &str) {
         let mut words = comment.splitn(3, ' ');
-        let (Some(keyword), Some(name), rest) = (words.next(), words.next(), words.next().unwrap_or("")) else { return };
+        let (Some(keyword), Some(name), rest) = (words.next(), words.next(), words.next().unwrap_or("")) else {
+            return;
+        };
         let Some(family) = self.c.family(name) else {
             self.problems.push(format!("{name} is not in the catalogue"));
             return;

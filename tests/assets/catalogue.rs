@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use unstick::api::reasons::{ArgoState, CloseReason, DetectionType, EndedBy, EventReason, Reason, SuspensionEnd, UnknownReason};
+use unstick::api::reasons::{
+    ArgoState, CloseReason, DetectionType, EndedBy, EventReason, Reason, SuspensionEnd, UnknownReason,
+};
 use unstick::metrics::catalogue::{Exported, Family, Kind, catalogue};
 
 use crate::{assert_generated, assert_none};
@@ -49,7 +51,8 @@ fn families_are_well_formed() {
         }
     }
     let used: BTreeSet<&String> = c.families.iter().flat_map(|f| &f.labels).collect();
-    problems.extend(c.labels.keys().filter(|l| !used.contains(l)).map(|l| format!("label {l} is described but unused")));
+    problems
+        .extend(c.labels.keys().filter(|l| !used.contains(l)).map(|l| format!("label {l} is described but unused")));
     assert_none(&problems);
 }
 
@@ -64,7 +67,8 @@ fn bounds_add_up_to_less_than_the_limit() {
             say(format!("{} sets x {per_set} series is not {}", f.bound.sets, f.bound.series));
         }
         let kept: Vec<&String> = f.labels.iter().filter(|l| !f.fold.contains(l)).collect();
-        let product = |labels: &[&String]| labels.iter().map(|l| values(f, l)).try_fold(1usize, |a, b| b.map(|b| a * b));
+        let product =
+            |labels: &[&String]| labels.iter().map(|l| values(f, l)).try_fold(1usize, |a, b| b.map(|b| a * b));
         let all: Vec<&String> = f.labels.iter().collect();
         // An Argo controller is in one state at a time; anything else without a cap is bounded by its values alone.
         let one_at_a_time = f.name == "unstick_argo_state";
@@ -138,7 +142,10 @@ fn closed_values_are_the_enums_of_the_code() {
 fn samples_find_their_family() {
     let c = catalogue();
     let found = |s: &str| c.family_of_sample(s).map(|(f, suffix)| (f.name.clone(), suffix));
-    assert_eq!(found("unstick_stage_duration_seconds_bucket"), Some(("unstick_stage_duration_seconds".into(), "_bucket")));
+    assert_eq!(
+        found("unstick_stage_duration_seconds_bucket"),
+        Some(("unstick_stage_duration_seconds".into(), "_bucket"))
+    );
     assert_eq!(found("unstick_stage_duration_seconds"), None, "a histogram has no sample of its own name");
     assert_eq!(found("unstick_leader"), Some(("unstick_leader".into(), "")));
     assert_eq!(found("unstick_leader_count"), None);
@@ -154,4 +161,30 @@ fn docs_are_generated_from_it() {
         assert!(text.contains(&format!("### {}\n", f.name)), "{}", f.name);
     }
     assert!(catalogue().families.iter().any(|f| f.exported == Exported::Always));
+}
+
+/// Every metric name written in the code is a family (or a sample of one): a typing error there would otherwise only show as a
+/// family that is never seen.
+#[test]
+fn names_in_the_code_are_in_the_catalogue() {
+    let c = catalogue();
+    let mut problems = Vec::new();
+    let mut folders = vec![crate::repo("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = if path.extension().is_some_and(|e| e == "rs") { crate::read(&path) } else { continue };
+            for literal in source.split('"').filter(|l| l.starts_with(&c.prefix)) {
+                let name = literal.chars().all(|ch| ch.is_ascii_lowercase() || ch.is_ascii_digit() || ch == '_');
+                if name && c.family(literal).is_none() && c.family_of_sample(literal).is_none() {
+                    problems.push(format!("{}: {literal}", path.display()));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
 }

@@ -176,15 +176,23 @@ fn variables_exist_are_used_and_match_what_is_absent() {
                 continue;
             }
             // ".+" would leave out series without the label.
-            if v["includeAll"] != Value::Bool(true) || text(v, "allValue") != ".*" || ![1, 2].contains(&v["refresh"].as_i64().unwrap_or(0)) {
+            if v["includeAll"] != Value::Bool(true)
+                || text(v, "allValue") != ".*"
+                || ![1, 2].contains(&v["refresh"].as_i64().unwrap_or(0))
+            {
                 say("includeAll, allValue or refresh".into());
             }
-            let Some((selector, label)) = query.strip_prefix("label_values(").and_then(|q| q.strip_suffix(')')?.rsplit_once(", ")) else {
+            let Some((selector, label)) =
+                query.strip_prefix("label_values(").and_then(|q| q.strip_suffix(')')?.rsplit_once(", "))
+            else {
                 say(format!("query {query:?}"));
                 continue;
             };
             // absent(): the value is irrelevant, the labels aren't.
-            promql::check(&format!("absent({})", substituted(selector)), &Recorded::new()).1.into_iter().for_each(&mut say);
+            promql::check(&format!("absent({})", substituted(selector)), &Recorded::new())
+                .1
+                .into_iter()
+                .for_each(&mut say);
             let metric = selector.split('{').next().unwrap_or_default();
             let has = catalogue().family(metric).is_some_and(|f| f.labels.iter().any(|l| l == label));
             if !has && label != "cluster" {
@@ -256,7 +264,9 @@ fn substituted(expr: &str) -> String {
 
 /// `x` of every `$x` and `${x…}`.
 fn variables_in(text: &str) -> BTreeSet<String> {
-    let name = |s: &str| s.trim_start_matches('{').chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    let name = |s: &str| {
+        s.trim_start_matches('{').chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>()
+    };
     text.split('$').skip(1).map(name).filter(|n| !n.is_empty()).collect()
 }
 
@@ -268,7 +278,9 @@ fn legend_labels(legend: &str) -> Vec<String> {
 /// Every selector filters by each variable whose label its family has, so that a choice made above applies to all panels.
 fn filters(expr: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    let words = expr.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|w| w.starts_with("unstick_") || w.starts_with("process_"));
+    let words = expr
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|w| w.starts_with("unstick_") || w.starts_with("process_"));
     for (word, at) in words.map(|w| (w, w.as_ptr() as usize - expr.as_ptr() as usize)) {
         let Some((family, _)) = catalogue().family_of_sample(word) else { continue };
         let rest = &expr[at + word.len()..];

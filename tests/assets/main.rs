@@ -3,6 +3,8 @@
 //! Rules and routes are proven with the real promtool and amtool, built once from the Go wrapper module in
 //! tests/bed/go/prometheus. `UNSTICK_UPDATE=1` writes the generated files anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::format_push_string)]
+
 mod catalogue;
 mod dashboards;
 mod mutants;

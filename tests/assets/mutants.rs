@@ -43,7 +43,13 @@ fn every_change_of_a_rule_fails_a_test() {
     });
     let mut survivors = survivors.into_inner().unwrap();
     survivors.sort();
-    assert!(survivors.is_empty(), "{} of {} changes go unnoticed:\n{}", survivors.len(), mutants.len(), survivors.join("\n"));
+    assert!(
+        survivors.is_empty(),
+        "{} of {} changes go unnoticed:\n{}",
+        survivors.len(),
+        mutants.len(),
+        survivors.join("\n")
+    );
 }
 
 fn survives(promtool: &Path, m: &Mutant) -> bool {
@@ -70,12 +76,16 @@ fn mutants() -> Vec<Mutant> {
     let file = load();
     let mut all = Vec::new();
     for rule in file.groups.iter().flat_map(|g| &g.rules) {
-        let key = if rule.alert.is_empty() { format!("record: {}", rule.record) } else { format!("alert: {}", rule.alert) };
+        let key =
+            if rule.alert.is_empty() { format!("record: {}", rule.record) } else { format!("alert: {}", rule.alert) };
         let start = text.find(&format!("- {key}\n")).unwrap();
         let end = text[start + 1..].find("\n  - ").map_or(text.len(), |i| start + 2 + i);
         let block = &text[start..end];
         let alert = if rule.alert.is_empty() {
-            file.alerts().find(|a| a.expr.contains(&rule.record)).map(|a| a.alert.clone()).expect("an alert that reads it")
+            file.alerts()
+                .find(|a| a.expr.contains(&rule.record))
+                .map(|a| a.alert.clone())
+                .expect("an alert that reads it")
         } else {
             rule.alert.clone()
         };
@@ -91,7 +101,7 @@ fn mutants() -> Vec<Mutant> {
 fn changes(block: &str) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let (head, rest) = block.split_once("expr: |\n").expect("expr: |");
-    let expr: String = rest.lines().take_while(|l| l.starts_with("      ")).map(|l| format!("{l}\n")).collect();
+    let expr: String = rest.split_inclusive('\n').take_while(|l| l.starts_with("      ")).collect();
     let tail = &rest[expr.len()..];
     let mut with = |what: String, new: String| out.push((what, format!("{head}expr: |\n{new}{tail}")));
 
@@ -99,9 +109,8 @@ fn changes(block: &str) -> Vec<(String, String)> {
         let after = &expr[at + operator.len() + 1..];
         let number: String = after.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
         let value: f64 = number.parse().unwrap();
-        let replaced = |operator: &str, value: f64| {
-            format!("{}{operator} {value}{}", &expr[..at], &after[number.len()..])
-        };
+        let replaced =
+            |operator: &str, value: f64| format!("{}{operator} {value}{}", &expr[..at], &after[number.len()..]);
         let (lower, higher) = if value == 0.0 { (-1.0, 1.0) } else { (value * 0.75, value * 1.25) };
         with(format!("{operator} {value} becomes {lower}"), replaced(operator, lower));
         with(format!("{operator} {value} becomes {higher}"), replaced(operator, higher));

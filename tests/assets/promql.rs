@@ -1,11 +1,13 @@
-//! A contract check for PromQL: does an expression fit the catalogue, and does it avoid the mistakes that leave an alert or
+//! A contract check for queries: does an expression fit the catalogue, and does it avoid the mistakes that leave an alert or
 //! a panel silently empty? Follows what pint and dashboard-linter look for, on the metrics this product has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{self, AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector, token};
+use promql_parser::parser::{
+    self, AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector, token,
+};
 use unstick::metrics::catalogue::{Kind, OTHER, catalogue};
 
 /// Labels of a result, or of a recorded series.
@@ -18,7 +20,7 @@ pub type Recorded = BTreeMap<String, Labels>;
 const TARGET_LABELS: [&str; 3] = ["cluster", "instance", "job"];
 
 /// Shortest useful range: four scrapes of 30 s.
-const SHORTEST_RANGE: Duration = Duration::from_secs(120);
+const SHORTEST_RANGE: Duration = Duration::from_mins(2);
 
 /// What a selector stands in.
 #[derive(Clone, Copy, PartialEq)]
@@ -26,7 +28,7 @@ enum Within {
     Nothing,
     /// rate, irate, increase.
     Rate,
-    /// delta, idelta, deriv, predict_linear.
+    /// `delta`, `idelta`, `deriv`, `predict_linear`.
     Slope,
     /// absent, count and others for which the value is irrelevant.
     Anything,
@@ -51,7 +53,7 @@ pub fn check(expr: &str, recorded: &Recorded) -> (Labels, Vec<String>) {
 struct Checker<'a> {
     recorded: &'a Recorded,
     problems: Vec<String>,
-    /// Inside histogram_quantile.
+    /// Inside `histogram_quantile`.
     quantile: bool,
 }
 
@@ -93,8 +95,12 @@ impl Checker<'_> {
             let counts = f.kind == Kind::Counter || !suffix.is_empty();
             match within {
                 Within::Rate if !counts => self.problems.push(format!("{name} is a gauge: no rate or increase of it")),
-                Within::Slope if counts => self.problems.push(format!("{name} is a counter: rate or increase, not a slope")),
-                Within::Nothing if counts => self.problems.push(format!("{name} is a counter: its bare value means nothing")),
+                Within::Slope if counts => {
+                    self.problems.push(format!("{name} is a counter: rate or increase, not a slope"));
+                }
+                Within::Nothing if counts => {
+                    self.problems.push(format!("{name} is a counter: its bare value means nothing"));
+                }
                 _ => {}
             }
             if suffix == "_bucket" {
@@ -114,7 +120,8 @@ impl Checker<'_> {
             } else if let Some(f) = family {
                 let closed = c.closed_values(f, &m.name);
                 for value in alternatives(m) {
-                    let allowed = closed.is_empty() || closed.contains(&value) || value == OTHER && f.fold.contains(&m.name);
+                    let allowed =
+                        closed.is_empty() || closed.contains(&value) || value == OTHER && f.fold.contains(&m.name);
                     if !allowed {
                         self.problems.push(format!("{name}: {} is never {value:?}", m.name));
                     }
@@ -170,7 +177,8 @@ impl Checker<'_> {
         if b.op.id() == token::T_DIV && !guarded(&b.rhs) {
             self.problems.push("the divisor can be 0: guard it with (… > 0)".into());
         }
-        let scalar = |e: &Expr| matches!(e, Expr::NumberLiteral(_)) || matches!(e, Expr::Call(c) if c.func.name == "time");
+        let scalar =
+            |e: &Expr| matches!(e, Expr::NumberLiteral(_)) || matches!(e, Expr::Call(c) if c.func.name == "time");
         if scalar(&b.lhs) {
             return right;
         }
@@ -222,7 +230,8 @@ fn guarded(e: &Expr) -> bool {
         Expr::Paren(p) => guarded(&p.expr),
         Expr::NumberLiteral(n) => n.val != 0.0,
         Expr::Binary(b) => {
-            let limit = matches!(&*b.rhs, Expr::NumberLiteral(n) if n.val > 0.0 || (n.val == 0.0 && b.op.id() == token::T_GTR));
+            let limit =
+                matches!(&*b.rhs, Expr::NumberLiteral(n) if n.val > 0.0 || (n.val == 0.0 && b.op.id() == token::T_GTR));
             matches!(b.op.id(), token::T_GTR | token::T_GTE) && limit && !b.return_bool()
         }
         _ => false,
@@ -261,7 +270,10 @@ mod tests {
             ("sum by (task_id) (unstick_workflows)", "not there"),
             ("rate(unstick_relists_total[1m])", "shorter than four scrapes"),
             ("rate({result=\"pass\"}[5m])", "without a metric name"),
-            ("sum(rate(unstick_agent_executions_total[1h])) / sum(rate(unstick_agent_executions_total[1h]))", "can be 0"),
+            (
+                "sum(rate(unstick_agent_executions_total[1h])) / sum(rate(unstick_agent_executions_total[1h]))",
+                "can be 0",
+            ),
             ("histogram_quantile(0.9, sum by (stage) (rate(unstick_stage_duration_seconds_bucket[1h])))", "without le"),
             ("sum(rate(unstick_stage_duration_seconds_bucket[1h]))", "outside histogram_quantile"),
             ("unstick_leader + unstick_workflows", "never match"),
@@ -285,7 +297,10 @@ mod tests {
             ("absent(unstick_build_info)", &[]),
             ("sum by (namespace) (unstick_workflows{phase=~\"Failed|Error\"})", &["namespace"]),
             ("sum(unstick_workflows{workflow_type=\"other\"}) or vector(0)", &[]),
-            ("histogram_quantile(0.9, sum by (le, stage) (rate(unstick_stage_duration_seconds_bucket[1h])))", &["stage"]),
+            (
+                "histogram_quantile(0.9, sum by (le, stage) (rate(unstick_stage_duration_seconds_bucket[1h])))",
+                &["stage"],
+            ),
             (
                 "sum by (github_app) (increase(unstick_agent_executions_total{result=\"Success\"}[1h])) \
                  / (sum by (github_app) (increase(unstick_agent_executions_total[1h])) > 0)",

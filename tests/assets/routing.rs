@@ -65,7 +65,10 @@ fn inhibitions_name_alerts_and_labels_that_exist() {
     for i in inhibitions {
         let matched = |side: &str| -> Vec<_> {
             let matcher = i[side][0].as_str().unwrap().to_owned();
-            let (label, values) = matcher.split_once('=').map(|(l, v)| (l.to_owned(), v.trim_start_matches('~').trim_matches('"').to_owned())).unwrap();
+            let (label, values) = matcher
+                .split_once('=')
+                .map(|(l, v)| (l.to_owned(), v.trim_start_matches('~').trim_matches('"').to_owned()))
+                .unwrap();
             let values: Vec<String> = values.split('|').map(str::to_owned).collect();
             let of = |r: &&crate::rules::Rule| {
                 let value = if label == "alertname" { Some(&r.alert) } else { r.labels.get(&label) };

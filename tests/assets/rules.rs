@@ -182,7 +182,7 @@ fn the_prometheus_rule_object_is_the_same_file() {
     assert_eq!(object["kind"], "PrometheusRule");
 }
 
-/// The rule file as an object of the Prometheus operator (VictoriaMetrics' operator converts it).
+/// The rule file as an object of the Prometheus operator (that of `VictoriaMetrics` converts it).
 fn prometheus_rule(rules: &str) -> String {
     let body: String = rules
         .lines()

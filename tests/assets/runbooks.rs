@@ -67,10 +67,15 @@ fn each_alert_has_one_with_every_section() {
         let rule = rules.alerts().find(|r| r.alert == name).unwrap();
         let facts = text.lines().nth(2).unwrap_or_default();
         let severity = &rule.labels["severity"];
-        if !facts.starts_with(&format!("Severity: {severity}. Fires: ")) || !facts.contains(&format!("for {}.", rule.pending)) {
-            problems.push(format!("{name}: {facts:?} is not its rule's severity {severity} and `for` {}", rule.pending));
+        if !facts.starts_with(&format!("Severity: {severity}. Fires: "))
+            || !facts.contains(&format!("for {}.", rule.pending))
+        {
+            problems
+                .push(format!("{name}: {facts:?} is not its rule's severity {severity} and `for` {}", rule.pending));
         }
-        for (threshold, said) in [("> 86400", "24 hours"), ("> 0.15", "15%"), (">= 5)", "at least 5"), ("> 300", "300 seconds")] {
+        for (threshold, said) in
+            [("> 86400", "24 hours"), ("> 0.15", "15%"), (">= 5)", "at least 5"), ("> 300", "300 seconds")]
+        {
             if rule.expr.contains(threshold) && !facts.contains(said) {
                 problems.push(format!("{name}: the first lines don't say {said}"));
             }
@@ -117,7 +122,17 @@ fn commands_are_known() {
             let words: Vec<&str> = line.split_whitespace().collect();
             let known = match words.as_slice() {
                 ["kubectl", verb, ..] => [
-                    "annotate", "auth", "delete", "describe", "get", "label", "logs", "patch", "port-forward", "rollout", "top",
+                    "annotate",
+                    "auth",
+                    "delete",
+                    "describe",
+                    "get",
+                    "label",
+                    "logs",
+                    "patch",
+                    "port-forward",
+                    "rollout",
+                    "top",
                 ]
                 .contains(verb),
                 ["argo", verb, ..] => ["get", "logs", "resume", "retry", "stop", "cron"].contains(verb),
@@ -171,9 +186,14 @@ fn links_lead_somewhere() {
     for path in files("runbooks", ".md").into_iter().chain(files("alerts", ".md")) {
         for target in links(&read(&path)) {
             let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
-            let to: PathBuf = if file.is_empty() { path.clone() } else { path.parent().unwrap_or(Path::new("")).join(file) };
+            let to: PathBuf =
+                if file.is_empty() { path.clone() } else { path.parent().unwrap_or(Path::new("")).join(file) };
             let anchors: Vec<String> = if to.exists() {
-                read(&to).lines().filter_map(|l| l.strip_prefix("## ")).map(|h| h.to_lowercase().replace(' ', "-")).collect()
+                read(&to)
+                    .lines()
+                    .filter_map(|l| l.strip_prefix("## "))
+                    .map(|h| h.to_lowercase().replace(' ', "-"))
+                    .collect()
             } else {
                 Vec::new()
             };

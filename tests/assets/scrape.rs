@@ -1,6 +1,12 @@
 //! The scrape check finds what it should, and nothing in a clean scrape.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use unstick::metrics::catalogue::catalogue;
 use unstick::metrics::scrape::{check_scrape, families_seen, series};
+
+use crate::tools;
 
 const CLEAN: &str = r#"# HELP unstick_leader 1 in the replica that holds the lease, 0 in the others.
 # TYPE unstick_leader gauge
@@ -59,7 +65,11 @@ fn every_kind_of_mistake_is_found() {
         ("\nunstick_leader 1", "\nunstick_leader{pod=\"x\"} 1", "has no label pod"),
         ("{namespace=\"etl\",workflow_name=\"load\"}", "{namespace=\"etl\"}", "label workflow_name is missing"),
         ("workflow_name=\"load\"", "workflow_name=\"a\\\"b\\\\c,{}\\n\"", "twice"),
-        ("{namespace=\"etl\",workflow_name=\"load\"}", "{namespace=\"etl\",namespace=\"x\",workflow_name=\"load\"}", "a label twice"),
+        (
+            "{namespace=\"etl\",workflow_name=\"load\"}",
+            "{namespace=\"etl\",namespace=\"x\",workflow_name=\"load\"}",
+            "a label twice",
+        ),
         ("result=\"Success\"", "result=\"Fine\"", "result=\"Fine\" is not one of"),
         ("failure_reason=\"\"} 4", "failure_reason=\"\"} -4", "value -4"),
         ("\nunstick_leader 1", "\nunstick_leader NaN", "value NaN"),
@@ -97,4 +107,46 @@ fn caps_and_the_limit_are_checked() {
         many += &format!("unstick_suspensions_ended_total{{namespace=\"n{i}\",outcome=\"Resumed\"}} 1\n");
     }
     assert_eq!(check_scrape(&many), ["5001 series, the limit is 5000"]);
+}
+
+/// One sample of every family, as a process could export it.
+fn one_of_each() -> String {
+    let c = catalogue();
+    let mut text = String::new();
+    for f in &c.families {
+        let value = |l: &String| c.closed_values(f, l).first().cloned().unwrap_or_else(|| "x".to_owned());
+        let labels: Vec<String> = f.labels.iter().map(|l| format!("{l}=\"{}\"", value(l))).collect();
+        let braces =
+            |labels: &[String]| if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        text += &format!("# HELP {} {}\n# TYPE {} {}\n", f.name, f.help, f.name, f.kind.as_str());
+        if f.buckets.is_empty() {
+            text += &format!("{}{} 1\n", f.name, braces(&labels));
+            continue;
+        }
+        for le in f.buckets.iter().map(ToString::to_string).chain(["+Inf".to_owned()]) {
+            let mut with = labels.clone();
+            with.push(format!("le=\"{le}\""));
+            text += &format!("{}_bucket{} 1\n", f.name, braces(&with));
+        }
+        text += &format!("{}_sum{} 1\n{}_count{} 1\n", f.name, braces(&labels), f.name, braces(&labels));
+    }
+    text
+}
+
+#[test]
+fn every_family_can_be_exported_and_passes_promtool() {
+    let text = one_of_each();
+    assert_eq!(check_scrape(&text), Vec::<String>::new());
+    assert_eq!(families_seen(&text).len(), catalogue().families.len());
+    let mut promtool = Command::new(tools::promtool())
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let out = promtool.wait_with_output().unwrap();
+    let words = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success() && words.trim().is_empty(), "{words}");
 }

@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 
 use crate::{read, repo};
 
-const PACKAGES: [&str; 2] = ["github.com/prometheus/prometheus/cmd/promtool", "github.com/prometheus/alertmanager/cmd/amtool"];
+const PACKAGES: [&str; 2] =
+    ["github.com/prometheus/prometheus/cmd/promtool", "github.com/prometheus/alertmanager/cmd/amtool"];
 
 /// promtool; `PROMTOOL` names another one, e.g. of an older version.
 pub fn promtool() -> PathBuf {
@@ -23,7 +24,8 @@ pub fn amtool() -> PathBuf {
 
 /// Runs a tool; its output in both streams, and whether it succeeded.
 pub fn run(tool: &Path, dir: &Path, args: &[&str]) -> (bool, String) {
-    let out = Command::new(tool).args(args).current_dir(dir).output().unwrap_or_else(|e| panic!("{}: {e}", tool.display()));
+    let out =
+        Command::new(tool).args(args).current_dir(dir).output().unwrap_or_else(|e| panic!("{}: {e}", tool.display()));
     let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     (out.status.success(), text)
 }
@@ -56,7 +58,9 @@ fn build() -> PathBuf {
             .arg(package)
             .current_dir(&module)
             .status()
-            .unwrap_or_else(|e| panic!("go build: {e}; Go of the version in {} is needed", module.join("go.mod").display()));
+            .unwrap_or_else(|e| {
+                panic!("go build: {e}; Go of the version in {} is needed", module.join("go.mod").display())
+            });
         assert!(built.success(), "go build {package} failed");
         fs::rename(&unfinished, dir.join(name)).unwrap();
     }
@@ -74,8 +78,15 @@ fn cache() -> PathBuf {
 fn version(module: &Path) -> String {
     let go_mod = read(module.join("go.mod"));
     let of = |path: &str| {
-        let line = go_mod.lines().find(|l| l.trim_start().trim_start_matches("require ").starts_with(&format!("{path} ")));
-        line.and_then(|l| l.split_whitespace().find(|w| w.starts_with('v'))).unwrap_or_else(|| panic!("{path} in go.mod")).to_owned()
+        let line =
+            go_mod.lines().find(|l| l.trim_start().trim_start_matches("require ").starts_with(&format!("{path} ")));
+        line.and_then(|l| l.split_whitespace().find(|w| w.starts_with('v')))
+            .unwrap_or_else(|| panic!("{path} in go.mod"))
+            .to_owned()
     };
-    format!("prometheus-{}-alertmanager-{}", of("github.com/prometheus/prometheus"), of("github.com/prometheus/alertmanager"))
+    format!(
+        "prometheus-{}-alertmanager-{}",
+        of("github.com/prometheus/prometheus"),
+        of("github.com/prometheus/alertmanager")
+    )
 }
