@@ -91,7 +91,9 @@ impl Walk {
             _ => {}
         }
         self.set(status::running(&self.containers, now)).await?;
-        self.begin_result().await?;
+        if script.act != Act::Vanish {
+            self.begin_result().await?;
+        }
         let lasts = if script.act == Act::Run { Duration::MAX } else { script.lasts };
         match self.run(lasts).await {
             End::Signal => return self.finish(script, SIGTERM, now).await,
@@ -103,7 +105,7 @@ impl Walk {
             End::Time => {}
         }
         match script.act {
-            Act::Vanish => self.delete_now().await,
+            Act::Vanish | Act::VanishReported => self.delete_now().await,
             Act::Lost => self.set(status::ended(&self.containers, Exit::of(0), now, Timestamp::now())).await,
             Act::Fail(code) => self.finish(script, code, now).await,
             _ => self.finish(script, 0, now).await,
@@ -197,6 +199,9 @@ impl Walk {
 
     /// What the executor writes before `wait` ends.
     async fn complete_result(&self, script: &Script) -> Result<()> {
+        if script.act == Act::Vanish {
+            return Ok(());
+        }
         let mut patch = json!({"metadata": {"labels": {REPORTED: "true"}}});
         if !script.outputs.is_empty() {
             let parameters: Vec<Value> = script.outputs.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();

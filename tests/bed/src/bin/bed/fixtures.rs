@@ -56,6 +56,9 @@ const PLAIN: &[Shot] = &[
         node(w, "lost-result").is_some_and(|n| n["taskResultSynced"] == false)
     }),
     ("vanish", "its pod was deleted while it ran", |w| phase(w, "Error")),
+    ("vanish-reported", "the same after the executor began its report: Argo makes the pod again, for ever", |w| {
+        node_says(w, "vanish-reported", "pod deleted")
+    }),
     ("exit-code", "its pod failed with exit code 3", |w| phase(w, "Failed")),
     ("outputs", "an output parameter went from step to step", |w| phase(w, "Succeeded")),
     ("succeeded", "a DAG that succeeded", |w| phase(w, "Succeeded")),
