@@ -95,7 +95,8 @@ pub async fn write(to: &Path) -> Result<()> {
     let (name, what, reached) = PLAIN.iter().find(|s| s.0 == "quota").context("no quota")?;
     submit(&bed, name).await?;
     save(&bed, to, &mut readme, name, what, reached).await?;
-    bed.apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: compute}, spec: {hard: {cpu: '1000'}}}", NAMESPACE).await?;
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/resourcequotas/compute");
+    bed.admin()?.request_text(http::Request::delete(path).body(Vec::new())?).await?;
 
     argo.restart(&bed, &ArgoOptions { parallelism: Some(1), ..ArgoOptions::default() }).await?;
     submit(&bed, "parallelism-limit").await?;
@@ -143,10 +144,10 @@ async fn stopped(bed: &Bed, to: &Path, readme: &mut String) -> Result<()> {
 
 /// A quota with nothing left. Who would count is the controller-manager, so the status is written by hand.
 async fn quota(bed: &Bed) -> Result<()> {
-    let quota = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: compute}, spec: {hard: {cpu: '4'}}}";
+    let quota = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: compute}, spec: {hard: {pods: '4'}}}";
     bed.apply(quota, NAMESPACE).await?;
     let path = format!("/api/v1/namespaces/{NAMESPACE}/resourcequotas/compute/status");
-    let status = json!({"status": {"hard": {"cpu": "4"}, "used": {"cpu": "4"}}});
+    let status = json!({"status": {"hard": {"pods": "4"}, "used": {"pods": "4"}}});
     let request = http::Request::patch(path).header("content-type", "application/merge-patch+json").body(serde_json::to_vec(&status)?)?;
     bed.admin()?.request::<Value>(request).await.context("cannot fill the quota")?;
     Ok(())
