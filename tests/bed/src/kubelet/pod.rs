@@ -210,8 +210,11 @@ impl Walk {
         let path = format!("{}/workflowtaskresults/{}", self.argo_path(), self.node_id());
         let request =
             http::Request::patch(path).header("content-type", "application/merge-patch+json").body(serde_json::to_vec(&patch)?)?;
-        self.client.request::<Value>(request).await.context("task result")?;
-        Ok(())
+        match self.client.request::<Value>(request).await {
+            // Argo removes the results of a workflow that has ended, a stopped one for instance; the pod ends all the same.
+            Err(kube::Error::Api(e)) if e.code == 404 => Ok(()),
+            other => other.map(drop).context("task result"),
+        }
     }
 
     fn report(&self, outcome: Result<()>) {
