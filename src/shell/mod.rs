@@ -1,5 +1,8 @@
 //! Does without deciding: the only I/O, one file for each outside thing.
 
+pub mod client;
+pub mod clock;
+pub mod logging;
 pub mod stream;
 pub mod watch;
 mod watch_backoff;
