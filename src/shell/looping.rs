@@ -12,17 +12,18 @@ use super::client::Clients;
 use super::clock::MAX_SKEW;
 use super::follow::{Kind, News, What, Which, follow};
 use super::http::Ask;
-use super::lease::{Flush, LeaseHandle};
+use super::ears::Ears;
+use super::lease::LeaseHandle;
 use super::run::{Options, limits};
-use super::watch::{Block, Feed, WatchConfig, watch};
-use super::writer::{self, Limit, Sort};
+use super::watch::{Block, Fault, Feed, WatchConfig, watch};
+use super::writer::{self, Limit};
 use crate::api::incident::WorkflowIncident;
 use crate::api::reasons::UnknownReason;
 use crate::api::validate::Context;
 use crate::api::watchdog::Watchdog as WatchdogObject;
 use crate::api::workflow::EventKind;
-use crate::metrics::{self, Process};
-use crate::watchdog::effect::{Effect, Ticket};
+use crate::metrics::{self, Process, RestartCause};
+use crate::watchdog::effect::{Effect, Op, Ticket};
 use crate::watchdog::input::{Input, Wrote};
 use crate::watchdog::policy::PolicyKey;
 use crate::watchdog::{Watchdog, admit};
@@ -36,22 +37,19 @@ const RELIST_AFTER: Duration = Duration::from_millis(500);
 /// Never sleep longer: a clock step costs at most this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-pub type Writes = JoinSet<(Ticket, Sort, Wrote)>;
+pub type Writes = JoinSet<(Ticket, Op, Wrote)>;
 
 pub struct Loop {
     watchdog: Watchdog,
     process: Process,
     clients: Clients,
-    lease: Option<LeaseHandle>,
+    pub(super) ears: Ears,
     identity: String,
     namespace: Option<String>,
     limit: Limit,
     waiting_for_token: bool,
-    pub news: mpsc::Receiver<News>,
     tell: mpsc::Sender<News>,
-    pub probes: mpsc::Receiver<(String, bool)>,
     probe: mpsc::Sender<(String, bool)>,
-    pub feed: Option<mpsc::Receiver<Feed>>,
     watch_config: WatchConfig,
     idle_limit: Duration,
     relist_at: Option<Instant>,
@@ -66,7 +64,6 @@ pub struct Loop {
     watch_down: Option<String>,
     blind: Option<UnknownReason>,
     scrapes: Vec<oneshot::Sender<String>>,
-    flush: Option<Flush>,
     flushed_at: Option<Instant>,
 }
 
@@ -77,16 +74,13 @@ impl Loop {
         let mut state = Self {
             watchdog: Watchdog::new(options.config.clone(), metrics::bounds),
             process: Process::new(options.series_cap),
-            lease,
+            ears: Ears { lease, flush: None, news, probes, feed: None },
             identity: options.identity.clone(),
             namespace: options.namespace.clone(),
             limit: limits(options),
             waiting_for_token: false,
-            news,
             tell,
-            probes,
             probe,
-            feed: None,
             watch_config: WatchConfig::default(),
             idle_limit: options.watch_idle_limit,
             relist_at: None,
@@ -100,7 +94,6 @@ impl Loop {
             watch_down: None,
             blind: None,
             scrapes: Vec::new(),
-            flush: None,
             flushed_at: None,
             clients,
         };
@@ -108,7 +101,7 @@ impl Loop {
             state.follow(kind);
         }
         state.apply_settings();
-        if state.lease.is_none() {
+        if state.ears.lease.is_none() {
             state.handle(Input::Leading(Some(None)));
         }
         state
@@ -159,7 +152,7 @@ impl Loop {
     pub fn tick(&mut self) {
         if self.relist_at.is_some_and(|at| at <= Instant::now()) {
             self.relist_at = None;
-            if self.feed.is_some() {
+            if self.ears.feed.is_some() {
                 tracing::info!("policies have changed: reading all workflows again");
                 let config = self.watch_config.clone();
                 self.start_watch(config);
@@ -183,41 +176,25 @@ impl Loop {
                 return;
             };
             let (client, identity) = (self.clients.act.clone(), self.identity.clone());
-            let sort = writer::sort(&write.op);
-            writes.spawn(async move { (write.ticket, sort, writer::write(client, write.op, identity).await) });
+            writes.spawn(async move {
+                let result = writer::write(client, &write.op, &identity).await;
+                (write.ticket, write.op, result)
+            });
         }
     }
 
     fn may_write(&self) -> bool {
-        self.watchdog.is_leading() && self.blind.is_none() && self.lease.as_ref().is_none_or(LeaseHandle::holds)
+        self.watchdog.is_leading() && self.blind.is_none() && self.ears.lease.as_ref().is_none_or(LeaseHandle::holds)
     }
 
-    pub fn wrote(&mut self, result: Result<(Ticket, Sort, Wrote), JoinError>) {
-        let Ok((ticket, sort, result)) = result else { return };
-        let went = match result {
-            Wrote::Done => "Done",
-            Wrote::Conflict => "Conflict",
-            Wrote::Gone | Wrote::Refused | Wrote::Failed => "Failed",
-        };
-        match sort {
-            Sort::Incident(operation) => self.process.add("unstick_incident_writes_total", &[operation, went]),
-            Sort::Event(reason) => {
-                self.process.add("unstick_events_total", &[reason, if result == Wrote::Done { "Sent" } else { "Failed" }]);
-            }
-            Sort::Status => {}
-        }
+    pub fn wrote(&mut self, result: Result<(Ticket, Op, Wrote), JoinError>) {
+        let Ok((ticket, op, result)) = result else { return };
+        self.process.wrote(&op, result);
         self.handle(Input::Wrote { ticket, result });
     }
 
-    pub async fn leader_changed(&mut self) {
-        match &mut self.lease {
-            Some(lease) => lease.changed().await,
-            None => std::future::pending().await,
-        }
-    }
-
     pub fn take_leadership(&mut self, writes: &mut Writes) {
-        let Some(lease) = &self.lease else { return };
+        let Some(lease) = &self.ears.lease else { return };
         let state = lease.state();
         if state.leading == self.watchdog.is_leading() {
             return;
@@ -242,11 +219,11 @@ impl Loop {
                 if self.failing.insert(kind, error.clone()).is_none() {
                     tracing::warn!(kind = kind.resource(), error, "can't be watched; it is tried again");
                 }
-                self.process.add("unstick_watch_restarts_total", &["Failed"]);
+                self.process.restarted(RestartCause::Failed);
             }
             What::Listed => {
                 self.failing.remove(&kind);
-                self.process.add("unstick_relists_total", &[kind.resource()]);
+                self.process.relisted(kind.resource());
                 if self.listed.insert(kind) && kind == Kind::Incidents {
                     self.handle(Input::IncidentsListed);
                 }
@@ -286,7 +263,7 @@ impl Loop {
                 match serde_json::from_value::<WorkflowIncident>(value) {
                     Ok(incident) => self.handle(Input::Incident(Box::new(incident))),
                     Err(error) => {
-                        self.process.add("unstick_poison_objects_total", &[kind.resource()]);
+                        self.process.poison(kind.resource());
                         tracing::warn!(name, %error, "an incident can't be read; it is left alone");
                     }
                 }
@@ -400,19 +377,19 @@ impl Loop {
 
     /// Workflows are read once everything that decides how is known.
     pub fn ready_to_watch(&self) -> bool {
-        self.feed.is_none() && self.kinds().into_iter().filter(|k| k.required()).all(|k| self.listed.contains(&k))
+        self.ears.feed.is_none() && self.kinds().into_iter().filter(|k| k.required()).all(|k| self.listed.contains(&k))
             && self.kinds().into_iter().all(|k| self.listed.contains(&k) || self.failing.contains_key(&k))
     }
 
     pub fn start_watch(&mut self, config: WatchConfig) {
         self.watch_config = config.clone();
-        self.feed = Some(watch(self.clients.watch.clone(), config));
+        self.ears.feed = Some(watch(self.clients.watch.clone(), config));
     }
 
     pub fn fed(&mut self, feed: Feed) {
         match feed {
             Feed::Begin { .. } => {
-                self.process.add("unstick_relists_total", &["workflows"]);
+                self.process.relisted("workflows");
                 self.handle(Input::ListBegin);
             }
             Feed::Block(block) => {
@@ -420,7 +397,7 @@ impl Loop {
                 self.block(&block);
             }
             Feed::Skipped { identity, bytes } => {
-                self.process.add("unstick_poison_objects_total", &["workflows"]);
+                self.process.poison("workflows");
                 let whose = identity.map_or_else(|| "?".to_owned(), |i| i.to_string());
                 tracing::warn!(workflow = whose, bytes, "a workflow is too large to be read; it is left out");
             }
@@ -431,7 +408,7 @@ impl Loop {
             }
             Feed::Alive => self.alive(),
             Feed::Down { fault, retry_in } => {
-                self.process.add("unstick_watch_restarts_total", &[fault.cause()]);
+                self.process.restarted(cause(&fault));
                 self.watch_down = Some(fault.to_string());
                 tracing::warn!(%fault, retry_in_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX), "the watch of workflows broke off");
             }
@@ -452,7 +429,9 @@ impl Loop {
         for event in block.events() {
             match event {
                 Ok(event) => {
-                    self.process.oddities(event.workflow.oddities);
+                    if event.workflow.oddities > 0 {
+                        self.process.odd(event.workflow.oddities);
+                    }
                     let input = match event.kind {
                         EventKind::Deleted => Input::WorkflowGone(&event.workflow),
                         EventKind::Added | EventKind::Modified => Input::Workflow(&event.workflow),
@@ -460,7 +439,7 @@ impl Loop {
                     self.handle(input);
                 }
                 Err(poison) => {
-                    self.process.add("unstick_poison_objects_total", &["workflows"]);
+                    self.process.poison("workflows");
                     let whose = poison.identity.map_or_else(|| "?".to_owned(), |i| i.to_string());
                     tracing::warn!(workflow = whose, bytes = poison.bytes, error = poison.error, "a workflow can't be read; the others go on");
                 }
@@ -493,14 +472,14 @@ impl Loop {
             Ask::Ready(tell) => drop(tell.send(self.unready())),
             Ask::Metrics(tell) => {
                 self.scrapes.push(tell);
-                if self.flush.is_some() {
+                if self.ears.flush.is_some() {
                     return;
                 }
                 let due = self.flushed_at.is_none_or(|at| at.elapsed() >= FLUSH_EVERY);
-                match (&self.lease, due.then(|| self.watchdog.watermark()).flatten()) {
+                match (&self.ears.lease, due.then(|| self.watchdog.watermark()).flatten()) {
                     (Some(lease), Some(mark)) => {
                         self.flushed_at = Some(Instant::now());
-                        self.flush = Some(lease.flush(mark));
+                        self.ears.flush = Some(lease.flush(mark));
                     }
                     (None, Some(_)) => self.answer_scrapes(true),
                     _ => self.answer_scrapes(false),
@@ -509,24 +488,14 @@ impl Loop {
         }
     }
 
-    /// Whether the watermark that was asked for is durable; waits for ever while none was.
-    pub async fn flushed(&mut self) -> bool {
-        match &mut self.flush {
-            Some(flush) => flush.await,
-            None => std::future::pending().await,
-        }
-    }
-
     pub fn answer_scrapes(&mut self, durable: bool) {
-        self.flush = None;
+        self.ears.flush = None;
         if durable {
             self.handle(Input::WatermarkDurable);
         }
-        let now = self.now();
-        self.process.set_skew(self.clients.clock.skew());
-        self.process.writes_waiting = self.watchdog.writes_waiting();
-        let traffic = self.clients.traffic.clone();
-        let text = metrics::render(&self.watchdog, &self.process, &traffic, now);
+        self.process.clock_skew = Some(self.clients.clock.skew().as_secs());
+        self.clients.traffic.read(|counted| self.process.take_over(counted));
+        let text = metrics::render(&self.watchdog, &self.process);
         for scrape in self.scrapes.drain(..) {
             let _ = scrape.send(text.clone());
         }
@@ -560,10 +529,22 @@ impl Loop {
 
     /// Gives the Lease back.
     pub async fn stop(&mut self, patience: Duration) {
-        if let Some(lease) = self.lease.take() {
+        if let Some(lease) = self.ears.lease.take() {
             let _ = tokio::time::timeout(patience, lease.release()).await;
         }
         tracing::info!("stopped");
+    }
+}
+
+/// Why the watch of workflows was opened again, for the counter.
+fn cause(fault: &Fault) -> RestartCause {
+    match fault {
+        Fault::Expired(_) => RestartCause::Expired,
+        Fault::Silent(_) => RestartCause::Timeout,
+        Fault::Broken(_) => RestartCause::Failed,
+        Fault::Absent | Fault::Denied(_) | Fault::NoStreaming(_) | Fault::Busy { .. } | Fault::Refused { .. } => {
+            RestartCause::ServerError
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::client::{Target, connect};
+use super::ears::Heard;
 use super::http::{self, Ask};
 use super::lease::{self, LeaseOptions};
 use super::looping::Loop;
@@ -91,14 +92,16 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
                 state.last_writes(writes).await;
                 return Ok(());
             }
-            () = state.leader_changed() => state.take_leadership(&mut writes),
             () = tokio::time::sleep_until(wake) => state.tick(),
             Some(result) = writes.join_next(), if !writes.is_empty() => state.wrote(result),
             Some(ask) = asks.recv() => state.asked(ask),
-            flushed = state.flushed() => state.answer_scrapes(flushed),
-            Some(news) = state.news.recv() => state.told(news),
-            Some((instance, answered)) = state.probes.recv() => state.probed(instance, answered),
-            Some(feed) = next(&mut state.feed) => state.fed(feed),
+            heard = state.ears.hear() => match heard {
+                Heard::Leader => state.take_leadership(&mut writes),
+                Heard::Flushed(durable) => state.answer_scrapes(durable),
+                Heard::News(news) => state.told(news),
+                Heard::Probe(instance, answered) => state.probed(instance, answered),
+                Heard::Feed(feed) => state.fed(feed),
+            },
         }
         if state.ready_to_watch() {
             let config = WatchConfig {
@@ -108,13 +111,6 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
             };
             state.start_watch(config);
         }
-    }
-}
-
-async fn next<T>(feed: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
-    match feed {
-        Some(feed) => feed.recv().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -13,7 +13,7 @@ const OURS: &str = "unstick.dev/";
 
 impl<'de> Fields<'de> for Workflow<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "metadata" => {
                 self.meta = Meta::default();
                 value.object(&mut self.meta)?;
@@ -44,7 +44,7 @@ impl<'de> Fields<'de> for Workflow<'de> {
 
 impl<'de> Fields<'de> for Meta<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "name" => {
                 self.name = value.text()?;
                 1
@@ -97,13 +97,10 @@ struct Labels<'m, 'de>(&'m mut Vec<(Text<'de>, Text<'de>)>);
 
 impl<'de> Fields<'de> for Labels<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        match key.text() {
-            Some(name) if self.0.len() < MAX_LABELS => {
-                if let Some(text) = value.text_if_any()? {
-                    self.0.push((name, text));
-                }
-            }
-            _ => value.odd(),
+        if self.0.len() >= MAX_LABELS {
+            value.odd();
+        } else if let Some(text) = value.text_if_any()? {
+            self.0.push((key.text(), text));
         }
         Ok(0)
     }
@@ -113,12 +110,11 @@ struct Annotations<'m, 'de>(&'m mut Vec<(Text<'de>, &'de serde_json::value::RawV
 
 impl<'de> Fields<'de> for Annotations<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        match key.text() {
-            Some(name) if self.0.len() < MAX_ANNOTATIONS || name.starts_with(OURS) => {
-                let raw = value.raw()?;
-                self.0.push((name, raw));
-            }
-            _ => value.odd(),
+        if self.0.len() < MAX_ANNOTATIONS || key.name().starts_with(OURS) {
+            let raw = value.raw()?;
+            self.0.push((key.text(), raw));
+        } else {
+            value.odd();
         }
         Ok(0)
     }
@@ -132,7 +128,7 @@ struct SpecFields<'m, 'de> {
 impl<'de> Fields<'de> for SpecFields<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
         let spec = &mut *self.spec;
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "shutdown" => {
                 spec.shutdown = value.text()?;
                 1
@@ -167,7 +163,7 @@ impl<'de> Fields<'de> for SpecFields<'_, 'de> {
 
 impl<'de> Fields<'de> for TemplateRef<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "name" => {
                 self.name = value.text()?;
                 1
@@ -188,7 +184,7 @@ struct Arguments<'de> {
 
 impl<'de> Fields<'de> for Arguments<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        if key.raw() != "parameters" {
+        if key.name() != "parameters" {
             return Ok(0);
         }
         self.parameters = value.raw_list()?;
@@ -235,7 +231,7 @@ struct StatusFields<'m, 'de> {
 impl<'de> Fields<'de> for StatusFields<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
         let status = &mut *self.status;
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "phase" => {
                 status.phase = value.text()?;
                 1
@@ -305,9 +301,10 @@ struct Incomplete<'m, 'de>(&'m mut Vec<Text<'de>>);
 impl<'de> Fields<'de> for Incomplete<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
         if value.flag()? == Some(false) {
-            match key.text() {
-                Some(id) if self.0.len() < MAX_LISTED => self.0.push(id),
-                _ => value.odd(),
+            if self.0.len() < MAX_LISTED {
+                self.0.push(key.text());
+            } else {
+                value.odd();
             }
         }
         Ok(0)

@@ -1,10 +1,10 @@
 //! The total layer under the lean `Workflow`: objects and values that are read whatever they turn out to be.
 //!
-//! Scalars are taken as raw JSON and looked at afterwards, so no number or escape can fail the object. Objects and lists
-//! are visited in place (one pass over the text); the one thing `serde_json` refuses there, a number out of range where
-//! an object should be, is met by reading once more in *careful* mode, which looks at each value before it enters it.
+//! Values are visited in place, in one pass over the text. What `serde_json` refuses there although it is JSON (a number
+//! out of range, an escape that is half a character) is met by reading once more in *careful* mode, which takes each
+//! value as raw text, looks at it, and only then enters it.
 //!
-//! `null` counts as absent, as in Go. Field names are compared as written: an escaped spelling of one is unknown.
+//! `null` counts as absent, as in Go.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::scalar::{seconds, string};
+use super::scalar::{Atom, AtomSeed, seconds, string};
 use super::{Secs, Text};
 
 /// The visits of every JSON type but the wanted one: counted, drained, and answered with a default.
@@ -100,19 +100,16 @@ pub(super) trait Fields<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error>;
 }
 
-/// A key as written in the text, without its quotes.
-#[derive(Clone, Copy)]
-pub(super) struct Key<'de>(&'de RawValue);
+/// A key of an object.
+pub(super) struct Key<'de>(Text<'de>);
 
 impl<'de> Key<'de> {
-    /// Between the quotes, escapes as they are.
-    pub(super) fn raw(self) -> &'de str {
-        let text = self.0.get();
-        text.get(1..text.len().saturating_sub(1)).unwrap_or_default()
+    pub(super) fn name(&self) -> &str {
+        &self.0
     }
 
-    pub(super) fn text(self) -> Option<Text<'de>> {
-        string(self.0)
+    pub(super) fn text(self) -> Text<'de> {
+        self.0
     }
 }
 
@@ -124,16 +121,18 @@ pub(super) struct Value<'m, A> {
 }
 
 impl<'de, A: MapAccess<'de>> Value<'_, A> {
-    fn any(&mut self) -> Result<Option<&'de RawValue>, A::Error> {
+    fn atom(&mut self) -> Result<Atom<'de>, A::Error> {
         self.taken = true;
-        let raw: &'de RawValue = self.map.next_value()?;
-        Ok((raw.get() != "null").then_some(raw))
+        self.map.next_value_seed(AtomSeed { careful: self.context.careful })
     }
 
     /// Counts an oddity where `read` gives nothing for a value that is there.
-    fn scalar<T>(&mut self, read: impl FnOnce(&'de RawValue) -> Option<T>) -> Result<Option<T>, A::Error> {
-        let Some(raw) = self.any()? else { return Ok(None) };
-        let value = read(raw);
+    fn scalar<T>(&mut self, read: impl FnOnce(Atom<'de>) -> Option<T>) -> Result<Option<T>, A::Error> {
+        let atom = self.atom()?;
+        if let Atom::Null = atom {
+            return Ok(None);
+        }
+        let value = read(atom);
         if value.is_none() {
             self.context.odd();
         }
@@ -142,46 +141,53 @@ impl<'de, A: MapAccess<'de>> Value<'_, A> {
 
     /// A string; `None` for `null` and, counted, for any other type.
     pub(super) fn text_if_any(&mut self) -> Result<Option<Text<'de>>, A::Error> {
-        self.scalar(string)
+        self.scalar(Atom::text)
     }
 
     pub(super) fn text(&mut self) -> Result<Text<'de>, A::Error> {
-        self.scalar(string).map(Option::unwrap_or_default)
+        self.scalar(Atom::text).map(Option::unwrap_or_default)
     }
 
     /// A string, or a number as it is written (Argo's `IntOrString`).
     pub(super) fn text_or_number(&mut self) -> Result<Text<'de>, A::Error> {
-        self.scalar(|raw| match raw.get().as_bytes().first() {
-            Some(b'-' | b'0'..=b'9') => Some(Cow::Borrowed(raw.get())),
-            _ => string(raw),
+        self.raw_if(|text| !matches!(text.as_bytes().first(), Some(b'{' | b'[' | b't' | b'f'))).map(|raw| {
+            raw.map(|raw| string(raw).unwrap_or(Cow::Borrowed(raw.get()))).unwrap_or_default()
         })
-        .map(Option::unwrap_or_default)
     }
 
     pub(super) fn secs(&mut self) -> Result<Secs, A::Error> {
-        self.scalar(|raw| seconds(&string(raw)?)).map(Option::unwrap_or_default)
+        self.scalar(|atom| seconds(&atom.text()?)).map(Option::unwrap_or_default)
     }
 
     pub(super) fn flag(&mut self) -> Result<Option<bool>, A::Error> {
-        self.scalar(|raw| match raw.get() {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => None,
-        })
+        self.scalar(|atom| if let Atom::Flag(flag) = atom { Some(flag) } else { None })
     }
 
     pub(super) fn integer(&mut self) -> Result<Option<i64>, A::Error> {
-        self.scalar(|raw| raw.get().parse().ok())
+        self.scalar(|atom| if let Atom::Integer(number) = atom { Some(number) } else { None })
+    }
+
+    /// The raw text where it passes `test`; else, unless it is `null`, counted.
+    fn raw_if(&mut self, test: impl FnOnce(&str) -> bool) -> Result<Option<&'de RawValue>, A::Error> {
+        let raw = self.raw()?;
+        let wanted = test(raw.get());
+        if raw.get() == "null" {
+            return Ok(None);
+        }
+        if !wanted {
+            self.context.odd();
+        }
+        Ok(wanted.then_some(raw))
     }
 
     /// The raw text of an object.
     pub(super) fn raw_object(&mut self) -> Result<Option<&'de RawValue>, A::Error> {
-        self.scalar(|raw| raw.get().starts_with('{').then_some(raw))
+        self.raw_if(|text| text.starts_with('{'))
     }
 
     /// The raw text of a list.
     pub(super) fn raw_list(&mut self) -> Result<Option<&'de RawValue>, A::Error> {
-        self.scalar(|raw| raw.get().starts_with('[').then_some(raw))
+        self.raw_if(|text| text.starts_with('['))
     }
 
     /// The raw text of whatever is there.
@@ -286,9 +292,9 @@ impl<'de, T: Fields<'de>> Visitor<'de> for Object<'_, T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
         let mut seen = 0_u64;
-        while let Some(key) = map.next_key::<&'de RawValue>()? {
+        while let Some(key) = map.next_key_seed(AtomSeed { careful: self.context.careful })? {
             let mut value = Value { map: &mut map, context: self.context, taken: false };
-            let number = self.into.field(Key(key), &mut value)?;
+            let number = self.into.field(Key(key.text().unwrap_or_default()), &mut value)?;
             if !value.taken {
                 map.next_value::<IgnoredAny>()?;
             }

@@ -25,7 +25,7 @@ pub(super) struct Synchronization<'m, 'de> {
 
 impl<'de> Fields<'de> for Synchronization<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        let semaphore = match key.raw() {
+        let semaphore = match key.name() {
             "mutex" => false,
             "semaphore" => true,
             _ => return Ok(0),
@@ -42,7 +42,7 @@ struct LockLists<'m, 'de> {
 
 impl<'de> Fields<'de> for LockLists<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        let (into, number) = match key.raw() {
+        let (into, number) = match key.name() {
             "waiting" => (&mut self.status.waiting, 1),
             "holding" => (&mut self.status.holding, 2),
             _ => return Ok(0),
@@ -64,7 +64,7 @@ impl<'de> Fields<'de> for LockLists<'_, 'de> {
 
 impl<'de> Fields<'de> for Lock<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "mutex" | "semaphore" => {
                 self.name = value.text()?;
                 1
@@ -120,7 +120,7 @@ impl<'de> Template<'de> {
 
 impl<'de> Fields<'de> for Template<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "name" => {
                 self.name = value.text()?;
                 1
@@ -138,7 +138,7 @@ struct Suspend<'m, 'de>(&'m mut Text<'de>);
 
 impl<'de> Fields<'de> for Suspend<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        if key.raw() != "duration" {
+        if key.name() != "duration" {
             return Ok(0);
         }
         *self.0 = value.text_or_number()?;
@@ -167,7 +167,7 @@ pub(super) struct StoredSpec<'m, 'de> {
 
 impl<'de> Fields<'de> for StoredSpec<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        match key.raw() {
+        match key.name() {
             "templates" => {
                 templates(value, &mut self.status.suspend_durations)?;
                 Ok(1)

@@ -25,7 +25,7 @@ impl<'de> Fields<'de> for NodeMap<'de> {
         let mut node = Node::default();
         if value.object(&mut node)? {
             if node.id.is_empty() {
-                node.id = key.text().unwrap_or_default();
+                node.id = key.text();
             }
             self.kept.push(node);
         }
@@ -50,7 +50,7 @@ impl<'a> Nodes<'a> {
 
 impl<'de> Fields<'de> for Node<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "id" => {
                 self.id = value.text()?;
                 1
@@ -129,7 +129,7 @@ struct NodeTemplateRef<'de> {
 
 impl<'de> Fields<'de> for NodeTemplateRef<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "name" => {
                 self.name = value.text()?;
                 1
@@ -147,7 +147,7 @@ struct NodeLock<'m, 'de>(&'m mut Text<'de>);
 
 impl<'de> Fields<'de> for NodeLock<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        if key.raw() != "waiting" {
+        if key.name() != "waiting" {
             return Ok(0);
         }
         *self.0 = value.text()?;
@@ -162,7 +162,7 @@ struct NodeFlag<'m> {
 
 impl<'de> Fields<'de> for NodeFlag<'_> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "hooked" => {
                 *self.hooked = value.flag()?.unwrap_or(false);
                 1

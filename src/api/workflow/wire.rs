@@ -95,7 +95,7 @@ struct Line<'a> {
 
 impl<'de> Fields<'de> for Line<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "type" => {
                 self.kind = value.text()?;
                 1
@@ -131,7 +131,7 @@ impl<'a> ApiStatus<'a> {
 
 impl<'de> Fields<'de> for ApiStatus<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        Ok(match key.raw() {
+        Ok(match key.name() {
             "code" => {
                 self.code = value.integer()?.and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
                 1
@@ -157,7 +157,7 @@ struct Details<'m>(&'m mut u32);
 
 impl<'de> Fields<'de> for Details<'_> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        if key.raw() == "retryAfterSeconds" {
+        if key.name() == "retryAfterSeconds" {
             *self.0 = value.integer()?.and_then(|secs| u32::try_from(secs).ok()).unwrap_or(0);
         }
         Ok(0)
@@ -178,7 +178,7 @@ impl<'a> ListPage<'a> {
 
 impl<'de> Fields<'de> for ListPage<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        match key.raw() {
+        match key.name() {
             "items" => {
                 self.items.clear();
                 value.raws(|item| self.items.push(item))?;
@@ -200,7 +200,7 @@ struct ListMeta<'m, 'de> {
 
 impl<'de> Fields<'de> for ListMeta<'_, 'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
-        match key.raw() {
+        match key.name() {
             "resourceVersion" => *self.resource_version = value.text()?,
             "continue" => *self.next = value.text()?,
             _ => {}
