@@ -1,1 +1,125 @@
+//! `status.compressedNodes`: base64 of gzip, zstd or brotli (Argo `util/file/fileutil.go`), decoded under a cap.
+//!
+//! Gzip up to Argo 4.0; from 4.1 the controller may write any of the three. Magic numbers tell gzip and zstd, what has
+//! neither is taken for brotli, as Argo does. What a stream claims to need is believed only up to [`MAX_DECODED`].
 
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+
+/// Decoded nodes longer than this are refused, in bytes. Argo itself refuses to write objects over 1.5 MB; this is
+/// twenty times that.
+pub const MAX_DECODED: usize = 32 << 20;
+
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Why compressed nodes can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    #[error("compressedNodes is not base64")]
+    NotBase64,
+    #[error("compressedNodes is damaged")]
+    Corrupt,
+    #[error("compressedNodes is larger than {} MiB when decoded", MAX_DECODED >> 20)]
+    TooLarge,
+}
+
+/// The compression Argo used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    Gzip,
+    Zstd,
+    Brotli,
+}
+
+impl Codec {
+    /// Tells the codec by the first bytes.
+    pub fn sniff(packed: &[u8]) -> Self {
+        if packed.starts_with(&ZSTD) {
+            Self::Zstd
+        } else if packed.starts_with(&GZIP) {
+            Self::Gzip
+        } else {
+            Self::Brotli
+        }
+    }
+}
+
+/// Decodes `status.compressedNodes` to the JSON text of the nodes map; [`super::Nodes::fold_map`] reads that.
+///
+/// # Errors
+/// See [`CodecError`]. Memory stays below [`MAX_DECODED`] plus one window of the codec, whatever the input.
+pub fn decode(text: &str) -> Result<String, CodecError> {
+    let packed = STANDARD.decode(text.trim_ascii()).map_err(|_| CodecError::NotBase64)?;
+    let plain = match Codec::sniff(&packed) {
+        Codec::Gzip => drain(flate2::read::MultiGzDecoder::new(packed.as_slice()))?,
+        Codec::Zstd => zstd(&packed)?,
+        Codec::Brotli => brotli(&packed)?,
+    };
+    String::from_utf8(plain).map_err(|_| CodecError::Corrupt)
+}
+
+fn drain(from: impl Read) -> Result<Vec<u8>, CodecError> {
+    let mut plain = Vec::new();
+    let read = from.take(MAX_DECODED as u64 + 1).read_to_end(&mut plain).map_err(|_| CodecError::Corrupt)?;
+    if read > MAX_DECODED { Err(CodecError::TooLarge) } else { Ok(plain) }
+}
+
+fn zstd(packed: &[u8]) -> Result<Vec<u8>, CodecError> {
+    // The decoder reserves the window a frame announces (up to terabytes) before it reads anything.
+    if zstd_window(packed).ok_or(CodecError::Corrupt)? > MAX_DECODED as u64 {
+        return Err(CodecError::TooLarge);
+    }
+    drain(ruzstd::decoding::StreamingDecoder::new(packed).map_err(|_| CodecError::Corrupt)?)
+}
+
+/// The window size a zstd frame header announces (RFC 8878 section 3.1.1.1), in bytes.
+fn zstd_window(packed: &[u8]) -> Option<u64> {
+    let descriptor = *packed.get(4)?;
+    if descriptor & 0x20 == 0 {
+        let window = *packed.get(5)?;
+        let base = 1_u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    // Single segment: the window is the content, whose size follows the dictionary id.
+    let at = 5 + [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+    let mut size = [0_u8; 8];
+    size.get_mut(..length)?.copy_from_slice(packed.get(at..at + length)?);
+    // The two byte form counts from 256.
+    Some(u64::from_le_bytes(size).saturating_add(if length == 2 { 256 } else { 0 }))
+}
+
+fn brotli(packed: &[u8]) -> Result<Vec<u8>, CodecError> {
+    // Strict: no "large window" extension, so a window has at most 16 MiB.
+    let mut state =
+        BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
+    let (mut available_in, mut offset_in, mut total) = (packed.len(), 0, 0);
+    let mut plain = Vec::new();
+    let mut chunk = vec![0_u8; 64 << 10];
+    loop {
+        let (mut available_out, mut offset_out) = (chunk.len(), 0);
+        let result = BrotliDecompressStream(
+            &mut available_in,
+            &mut offset_in,
+            packed,
+            &mut available_out,
+            &mut offset_out,
+            &mut chunk,
+            &mut total,
+            &mut state,
+        );
+        plain.extend_from_slice(chunk.get(..offset_out).ok_or(CodecError::Corrupt)?);
+        if plain.len() > MAX_DECODED {
+            return Err(CodecError::TooLarge);
+        }
+        match result {
+            BrotliResult::ResultSuccess => return Ok(plain),
+            BrotliResult::NeedsMoreOutput => {}
+            BrotliResult::NeedsMoreInput | BrotliResult::ResultFailure => return Err(CodecError::Corrupt),
+        }
+    }
+}

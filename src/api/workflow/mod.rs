@@ -5,12 +5,21 @@
 //! Field meanings: argo-workflows `pkg/apis/workflow/v1alpha1/workflow_types.go` (v3.7 and v4.1).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use serde_json::value::RawValue;
 
 pub mod codec;
 mod fold;
+mod identify;
 mod lax;
+mod locks;
+mod nodes;
+mod scalar;
+mod wire;
+
+pub use identify::{Identity, Spotter, identify};
+pub use wire::{ApiStatus, EventKind, ListPage, WatchLine};
 
 /// Seconds since the Unix epoch; 0 = absent. Kubernetes times have a resolution of one second.
 pub type Secs = u32;
@@ -48,6 +57,12 @@ pub struct Meta<'a> {
 
 /// More labels than this on one workflow are ignored (bounded memory, I27).
 pub const MAX_LABELS: usize = 256;
+/// More annotations are ignored, except `unstick.dev/*`.
+pub const MAX_ANNOTATIONS: usize = 512;
+/// More finalizers, locks, holders, suspend durations or incomplete results are ignored (each list by itself).
+pub const MAX_LISTED: usize = 5_000;
+/// More nodes are counted, not kept.
+pub const MAX_NODES: usize = 20_000;
 
 #[derive(Debug, Default)]
 pub struct Spec<'a> {
@@ -59,7 +74,7 @@ pub struct Spec<'a> {
     pub template_ref: Option<TemplateRef<'a>>,
     /// Raw `spec.arguments.parameters` (`[{name, value}]`).
     pub parameters: Option<&'a RawValue>,
-    /// Whether any `onExit` or hook is declared.
+    /// Whether the spec declares `onExit` or hooks (those of single steps and tasks aside).
     pub has_exit_handler: bool,
 }
 
@@ -79,6 +94,8 @@ pub struct Status<'a> {
     /// `"3/7"`.
     pub progress: Text<'a>,
     pub nodes: Nodes<'a>,
+    /// Inline nodes beyond [`MAX_NODES`].
+    pub nodes_dropped: u32,
     /// Node ids whose `taskResultsCompletionStatus` is false (Argo 3.5 to 3.7).
     pub results_incomplete: Vec<Text<'a>>,
     /// `status.synchronization`: mutexes and semaphores together.
@@ -188,9 +205,13 @@ impl<'a> Workflow<'a> {
     /// Reads one workflow from JSON text.
     ///
     /// # Errors
-    /// Only when `text` is not JSON.
+    /// Only when `text` is not one JSON object.
     pub fn from_json(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        let oddities = Cell::new(0);
+        let mut workflow = Self::default();
+        lax::total(text, &oddities, &mut workflow)?;
+        workflow.oddities = oddities.get();
+        Ok(workflow)
     }
 
     pub fn label(&self, key: &str) -> Option<&str> {
