@@ -82,15 +82,19 @@ fn compare(known: &Value, there: &Value, path: &str, missing: &mut Vec<String>) 
     }
 }
 
-/// Takes out `nullable` (without it the server prunes a null like an absent field, so rules need not care) and writes
-/// whole bounds as integers.
+/// Takes out `nullable` (without it the server prunes a null like an absent field, so rules need not care) and the titles
+/// (names of Rust types), and writes whole bounds as integers.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.remove("nullable");
-            for inner in map.values_mut() {
-                tidy(inner);
+            if map.get("title").is_some_and(Value::is_string) {
+                map.remove("title");
             }
+            if let Some(Value::Array(values)) = map.get_mut("enum") {
+                values.retain(|v| !v.is_null());
+            }
+            map.values_mut().for_each(tidy);
         }
         Value::Array(list) => list.iter_mut().for_each(tidy),
         Value::Number(number) => {

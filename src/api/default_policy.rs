@@ -42,7 +42,9 @@ pub fn init_text(namespace: Option<&str>) -> String {
             }
             "namespaceSelector: {}" | "precedence: Default" => continue,
             l if l.starts_with("# Default: a WorkflowPolicy") => continue,
-            l if l.starts_with("# Namespaces and workflows") => text.push_str("  # Workflows by label; {} is all of them."),
+            l if l.starts_with("# Namespaces and workflows") => {
+                text.push_str("  # Workflows by label; {} is all of them.");
+            }
             _ => text.push_str(line),
         }
         text.push('\n');

@@ -1,5 +1,7 @@
 //! `WorkflowIncident`: one run stuck under one policy; the ledger of attempts and the place of approval.
 
+#![allow(clippy::duplicated_attributes, reason = "columns share a type")]
+
 use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -217,14 +219,14 @@ pub fn incident_name(
     let started = started_at.map_or_else(String::new, |t| t.as_second().to_string());
     let joined = [uid, &started, policy_uid, &stuck_since.as_second().to_string()].join("\n");
     let digest = Sha256::digest(joined.as_bytes());
-    let hex: String = digest.iter().take(5).map(|b| format!("{b:02x}")).collect();
+    let hex = digest.iter().take(5).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     let cut: String = workflow_name
         .chars()
         .take(NAME_PART)
         .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
         .collect();
     let part = cut.trim_matches('-');
-    if part.is_empty() { format!("incident-{hex}") } else { format!("{part}-{hex}") }
+    if part.is_empty() { format!("incident-{hex:010x}") } else { format!("{part}-{hex:010x}") }
 }
 
 #[cfg(test)]

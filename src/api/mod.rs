@@ -1,5 +1,7 @@
 //! What is on the wire: our kinds, the closed vocabularies, the lean Argo `Workflow`. Types only, no client.
 
+#![allow(clippy::doc_markdown, reason = "docs of fields are what kubectl explain shows; kinds are plain words there")]
+
 pub mod condition;
 pub mod crds;
 pub mod default_policy;

@@ -35,9 +35,8 @@ impl Period {
             _ => return None,
         };
         let digits = &self.0[..self.0.len() - 1];
-        let well_formed = (1..=6).contains(&digits.len())
-            && digits.bytes().all(|b| b.is_ascii_digit())
-            && !digits.starts_with('0');
+        let well_formed =
+            (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
         if !well_formed {
             return None;
         }
@@ -71,14 +70,17 @@ mod tests {
 
     #[test]
     fn reads_each_unit() {
-        for (text, seconds) in [("1s", 1), ("90m", 5400), ("24h", 86_400), ("7d", 604_800), ("999999d", 86_399_913_600)] {
+        for (text, seconds) in [("1s", 1), ("90m", 5400), ("24h", 86_400), ("7d", 604_800), ("999999d", 86_399_913_600)]
+        {
             assert_eq!(Period::new(text).seconds(), Some(seconds), "{text}");
         }
     }
 
     #[test]
     fn refuses_what_the_pattern_refuses() {
-        for text in ["", "s", "0s", "01h", "-1h", "1.5h", "1w", "1h30m", "1000000s", "+5m", "5 m", "5M", "\u{0665}s", "5ß"] {
+        for text in
+            ["", "s", "0s", "01h", "-1h", "1.5h", "1w", "1h30m", "1000000s", "+5m", "5 m", "5M", "\u{0665}s", "5ß"]
+        {
             assert_eq!(Period::new(text).seconds(), None, "{text}");
         }
     }

@@ -1,5 +1,7 @@
 //! `Watchdog`: the one object for the whole installation. Absent = [`WatchdogSpec::default`].
 
+#![allow(clippy::duplicated_attributes, reason = "columns share a type")]
+
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 

@@ -4,6 +4,8 @@
 //! policies through [`PolicySpec::from_value`], not as typed objects, so that a value from a newer version ends in a
 //! readable condition instead of a failed watch.
 
+#![allow(clippy::duplicated_attributes, reason = "columns share a type")]
+
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -24,9 +26,7 @@ pub use remediation::{
     Action, AfterEnd, AfterEndType, AlertTrigger, Approval, Breaker, BreakerReset, Budget, BudgetAction, Limits,
     PerOwner, PerWorkflow, Remediation, Step, Window, WindowType,
 };
-pub use retention::{
-    Archive, ArchiveInclude, Artifacts, Cleanup, CleanupRequire, KeepAtLeast, MaxDeletes, Ttl,
-};
+pub use retention::{Archive, ArchiveInclude, Artifacts, Cleanup, CleanupRequire, KeepAtLeast, MaxDeletes, Ttl};
 pub use status::{DetectionCount, GovernedElsewhere, OldestStuck, PolicyStatus};
 
 /// Names of detections, steps, pauses and triggers.
@@ -45,7 +45,12 @@ pub(crate) const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
     printcolumn(name = "Next", type_ = "string", json_path = ".status.next"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
     printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     plural = "workflowpolicies",
@@ -123,7 +128,12 @@ pub struct PolicySpec {
     printcolumn(name = "Next", type_ = "string", json_path = ".status.next"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
     printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1),
     printcolumn(name = "Precedence", type_ = "string", json_path = ".spec.precedence", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),

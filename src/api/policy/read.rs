@@ -1,4 +1,4 @@
-//! Reading a policy from what the server returned: an unknown enum value or field ends in an error that can be shown
+//! Reading a policy or the Watchdog from what the server returned: an unknown enum value or field ends in an error that can be shown
 //! in `Ready`, not in a failed watch.
 
 use serde::de::DeserializeOwned;
@@ -9,6 +9,7 @@ use super::{ClusterPolicySpec, PolicySpec};
 use crate::api::crds;
 use crate::api::reasons::ConditionReason;
 use crate::api::schema::{self, Breach};
+use crate::api::watchdog::WatchdogSpec;
 
 /// Why a spec can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -41,6 +42,16 @@ impl ClusterPolicySpec {
     /// The first field at fault.
     pub fn from_value(spec: &Value) -> Result<Self, SpecError> {
         read(spec, "ClusterWorkflowPolicy")
+    }
+}
+
+impl WatchdogSpec {
+    /// Reads the `spec` of a Watchdog.
+    ///
+    /// # Errors
+    /// The first field at fault.
+    pub fn from_value(spec: &Value) -> Result<Self, SpecError> {
+        read(spec, "Watchdog")
     }
 }
 
@@ -91,7 +102,17 @@ mod tests {
         let spec = json!({"selector": {}, "detections": [{"name": "a", "type": "Pending", "after": "1h"}],
             "remediation": {"steps": [{"name": "s", "type": "Stop", "fourEyes": true}]}});
         let error = PolicySpec::from_value(&spec).unwrap_err();
-        assert_eq!((error.field.as_str(), error.reason), ("spec.remediation.steps[0].fourEyes", ConditionReason::UnknownValue));
+        assert_eq!(
+            (error.field.as_str(), error.reason),
+            ("spec.remediation.steps[0].fourEyes", ConditionReason::UnknownValue)
+        );
+    }
+
+    #[test]
+    fn an_empty_watchdog_is_the_default_one() {
+        assert_eq!(WatchdogSpec::from_value(&json!({})), Ok(WatchdogSpec::default()));
+        let error = WatchdogSpec::from_value(&json!({"argo": [{"name": "a"}]})).unwrap_err();
+        assert_eq!(error.to_string(), "spec.argo[0].namespace is required: add it");
     }
 
     #[test]

@@ -71,7 +71,8 @@ fn a_selector_of_a_spec_is_compiled() {
 #[test]
 fn nodes_are_picked_by_field() {
     let inputs: Box<serde_json::value::RawValue> =
-        serde_json::from_str(r#"{"parameters": [{"name": "agent", "value": "blue"}, {"name": "n", "value": 3}]}"#).unwrap();
+        serde_json::from_str(r#"{"parameters": [{"name": "agent", "value": "blue"}, {"name": "n", "value": 3}]}"#)
+            .unwrap();
     let node = Node {
         id: "wf-1".into(),
         name: "wf.approve".into(),

@@ -91,7 +91,6 @@ fn within(count: i32, per: &Period, most: i32, most_per: &Period) -> bool {
     i64::from(count).saturating_mul(windows) <= i64::from(most)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,8 +3,12 @@
 //! Pure. The operator turns errors into `Ready=False` and acts on nothing; warnings go into the message. `policy lint`
 //! prints both.
 
-use super::policy::PolicySpec;
+use serde_json::Value;
+
+use super::policy::{ClusterPolicySpec, PolicySpec, breaches};
 use super::reasons::{ConditionReason, Mode};
+use super::schema::Breach;
+use super::selector::Selector;
 use super::watchdog::TenantMaxima;
 
 mod maxima;
@@ -70,6 +74,43 @@ pub fn check(spec: &PolicySpec, context: &Context<'_>) -> Vec<Problem> {
     }
     found.all.sort_by_key(|p| p.severity);
     found.all
+}
+
+/// The same for a cluster policy.
+pub fn check_cluster(spec: &ClusterPolicySpec, context: &Context<'_>) -> Vec<Problem> {
+    let mut found = Found::default();
+    if let Err(error) = Selector::compile(&spec.namespace_selector) {
+        found.error("spec.namespaceSelector", format!("can't be read: {error}"));
+    }
+    found.all.extend(check(&spec.policy, context));
+    found.all
+}
+
+/// Every problem of a policy as it stands in a file or comes from the server: breaches of the schema, and when there
+/// are none, what [`check`] finds. `object` is the whole object; one of another kind has one problem, its kind.
+pub fn lint(object: &Value, context: &Context<'_>) -> Vec<Problem> {
+    let mut found = Found::default();
+    let (spec, kind) = (&object["spec"], object["kind"].as_str().unwrap_or_default());
+    if !matches!(kind, "WorkflowPolicy" | "ClusterWorkflowPolicy") {
+        found.error("kind", "must be WorkflowPolicy or ClusterWorkflowPolicy");
+        return found.all;
+    }
+    for Breach { field, message, unknown } in breaches(spec, kind) {
+        let reason = if unknown { ConditionReason::UnknownValue } else { ConditionReason::InvalidSpec };
+        found.push(Severity::Error, reason, &field, message);
+    }
+    if !found.all.is_empty() {
+        return found.all;
+    }
+    let checked = if kind == "WorkflowPolicy" {
+        PolicySpec::from_value(spec).map(|s| check(&s, context))
+    } else {
+        ClusterPolicySpec::from_value(spec).map(|s| check_cluster(&s, context))
+    };
+    checked.unwrap_or_else(|error| {
+        found.push(Severity::Error, error.reason, &error.field, error.message);
+        found.all
+    })
 }
 
 /// Sections whose mode asks for more than this version does, such as `remediation` with Enforce: the condition

@@ -77,7 +77,8 @@ fn ladder(remediation: &Remediation, detections: &[Detection], found: &mut Found
     }
     let acts = remediation.steps.iter().any(|s| s.kind != StepType::Notify);
     if remediation.after_end.as_ref().is_some_and(|a| a.kind == AfterEndType::Resubmit) && !acts {
-        found.error("spec.remediation.afterEnd", "Resubmit needs a step of type Stop or Terminate: add one or set None");
+        found
+            .error("spec.remediation.afterEnd", "Resubmit needs a step of type Stop or Terminate: add one or set None");
     }
     for (index, trigger) in remediation.alert_triggers.iter().enumerate() {
         let field = format!("spec.remediation.alertTriggers[{index}]");

@@ -33,6 +33,19 @@ fn the_built_in_policy_has_no_problem() {
 }
 
 #[test]
+fn lint_lists_everything_that_is_wrong_and_refuses_other_kinds() {
+    let object = json!({"kind": "ClusterWorkflowPolicy", "spec": {"selector": {}, "priority": 2000}});
+    let fields: Vec<_> = lint(&object, &Context::default()).into_iter().map(|p| p.field).collect();
+    assert_eq!(fields, ["spec.namespaceSelector", "spec.priority"]);
+    let selector = json!({"matchExpressions": [{"key": "a", "operator": "In"}]});
+    let object = json!({"kind": "ClusterWorkflowPolicy", "spec": {"selector": selector, "namespaceSelector": selector,
+        "detections": [{"name": "d", "type": "Pending", "after": "1h"}]}});
+    let fields: Vec<_> = lint(&object, &Context::default()).into_iter().map(|p| p.field).collect();
+    assert_eq!(fields, ["spec.namespaceSelector", "spec.selector"]);
+    assert_eq!(lint(&json!({"kind": "Pod"}), &Context::default())[0].field, "kind");
+}
+
+#[test]
 fn time_zones_must_exist() {
     let window = |zone: &str| {
         with_window(&json!({"type": "Deny", "schedule": "0 8 * * 1-5", "duration": "10h", "timeZone": zone}))
@@ -57,10 +70,12 @@ fn schedules_must_be_cron() {
 
 #[test]
 fn regular_expressions_must_compile_and_stay_small() {
-    let rule = |pattern: &str| {
-        json!({"observe": {"stage": {"from": {"type": "TemplateName"}, "map": [{"match": pattern, "value": "x"}]}}})
-    };
-    only(&rule("impl("), Severity::Error, "spec.observe.stage.map[0].match must be a regular expression: unclosed group");
+    let rule = |pattern: &str| json!({"observe": {"stage": {"from": {"type": "TemplateName"}, "map": [{"match": pattern, "value": "x"}]}}});
+    only(
+        &rule("impl("),
+        Severity::Error,
+        "spec.observe.stage.map[0].match must be a regular expression: unclosed group",
+    );
     only(&rule("(a{1000}){1000}"), Severity::Error, "map[0].match must be a regular expression");
     assert_eq!(found(&rule("impl.*"), &Context::default()), []);
 }

@@ -44,7 +44,10 @@ fn period(value: Option<&Period>, field: &str, found: &mut Found) -> Option<i64>
     let value = value?;
     let seconds = value.seconds();
     if seconds.is_none() {
-        found.error(field, format!("must be a duration such as 90s, 15m, 24h or 7d, not {value:?}", value = value.as_str()));
+        found.error(
+            field,
+            format!("must be a duration such as 90s, 15m, 24h or 7d, not {value:?}", value = value.as_str()),
+        );
     }
     seconds
 }
@@ -126,7 +129,10 @@ fn window(window: &Window, field: &str, found: &mut Found) {
     if let Some(zone) = &window.time_zone
         && jiff::tz::TimeZone::get(zone).is_err()
     {
-        found.error(&format!("{field}.timeZone"), format!("{zone:?} doesn't exist: use an IANA name such as Europe/Berlin"));
+        found.error(
+            &format!("{field}.timeZone"),
+            format!("{zone:?} doesn't exist: use an IANA name such as Europe/Berlin"),
+        );
     }
 }
 

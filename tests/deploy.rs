@@ -1,0 +1,151 @@
+//! deploy/ without a cluster: the generated files hold what their sources say, and the operator's rights are as small
+//! as promised. tests/e2e/deploy brings the same files to a real API server and asks its authorizer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use unstick::api::crds;
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
+}
+
+/// Every object in a file, by kind and name; kustomizations are left out.
+fn objects(path: &Path) -> BTreeMap<(String, String), Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let text = format!("\n{text}");
+    text.split("\n---\n")
+        .map(|d| serde_saphyr::from_str::<Value>(d).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+        .filter(|o| !matches!(o["kind"].as_str(), Some("Kustomization" | "Component")))
+        .map(|o| {
+            let text = |at: &Value| at.as_str().unwrap_or_default().to_owned();
+            ((text(&o["kind"]), text(&o["metadata"]["name"])), o)
+        })
+        .collect()
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            out.extend(files(&path));
+        } else {
+            out.push(path);
+        }
+    }
+    out
+}
+
+/// Without namespaces: kustomize sets them.
+fn anywhere(mut value: Value) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                map.remove("namespace");
+                map.values_mut().for_each(strip);
+            }
+            Value::Array(list) => list.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    strip(&mut value);
+    value
+}
+
+/// `generated` must hold exactly the objects of the YAML files in `sources`.
+fn assert_current(generated: &str, sources: &[&str], mut extra: BTreeMap<(String, String), Value>) {
+    for source in sources {
+        for file in files(&deploy().join(source)) {
+            extra.extend(objects(&file));
+        }
+    }
+    let there = objects(&deploy().join(generated));
+    let stale = format!("deploy/{generated} is stale: run make deploy (kubectl kustomize)");
+    assert_eq!(there.keys().collect::<Vec<_>>(), extra.keys().collect::<Vec<_>>(), "{stale}");
+    for (id, object) in extra {
+        assert_eq!(anywhere(there[&id].clone()), anywhere(object), "{id:?}: {stale}");
+    }
+}
+
+#[test]
+fn the_cluster_install_is_current() {
+    let crds = crds::all()
+        .iter()
+        .map(|c| (("CustomResourceDefinition".to_owned(), crds::name(c).to_owned()), c.clone()))
+        .collect();
+    assert_current("install.yaml", &["base", "workload"], crds);
+}
+
+#[test]
+fn the_namespaced_install_is_current() {
+    let mut sources: BTreeMap<_, _> = BTreeMap::new();
+    for file in files(&deploy().join("workload")) {
+        sources.extend(objects(&file));
+    }
+    let mut deployment = sources[&("Deployment".to_owned(), "unstick".to_owned())].clone();
+    *deployment.pointer_mut("/spec/template/spec/containers/0/args").unwrap() =
+        serde_json::json!(["run", "--namespace=$(POD_NAMESPACE)"]);
+    sources.insert(("Deployment".to_owned(), "unstick".to_owned()), deployment);
+    assert_current("namespace-install.yaml", &["overlays/namespaced"], sources);
+}
+
+#[test]
+fn every_file_reads_and_every_object_is_named() {
+    let mut count = 0;
+    for file in files(&deploy()) {
+        for (kind, name) in objects(&file).into_keys() {
+            assert!(!kind.is_empty() && !name.is_empty(), "{}", file.display());
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+/// Rules of every role that is bound to the operator's service account.
+fn rules(generated: &str) -> Vec<Value> {
+    let all = objects(&deploy().join(generated));
+    let bindings = all.values().filter(|o| o["kind"].as_str().unwrap().ends_with("Binding"));
+    let bound = bindings.filter(|b| b["subjects"][0]["name"] == "unstick");
+    let mut out = Vec::new();
+    for binding in bound {
+        let text = |field: &str| binding["roleRef"][field].as_str().unwrap().to_owned();
+        out.extend(all[&(text("kind"), text("name"))]["rules"].as_array().unwrap().clone());
+    }
+    out
+}
+
+#[test]
+fn the_operator_only_reads_workflows_and_writes_only_its_own() {
+    for generated in ["install.yaml", "namespace-install.yaml"] {
+        let rules = rules(generated);
+        assert!(rules.len() >= 7, "{generated}: {}", rules.len());
+        for rule in rules {
+            let list = |field: &str| -> Vec<String> { serde_json::from_value(rule[field].clone()).unwrap() };
+            let (groups, resources, verbs) = (list("apiGroups"), list("resources"), list("verbs"));
+            let all = [groups.as_slice(), resources.as_slice(), verbs.as_slice()].concat();
+            assert!(all.iter().all(|text| !text.contains('*')), "{generated}: wildcard in {rule}");
+            let reads = verbs.iter().all(|v| matches!(v.as_str(), "get" | "list" | "watch"));
+            let own = ["unstick.dev", "events.k8s.io", "coordination.k8s.io"];
+            assert!(reads || groups.iter().all(|g| own.contains(&g.as_str())), "{generated}: writes elsewhere: {rule}");
+            for secret in ["secrets", "configmaps", "pods"] {
+                assert!(!resources.iter().any(|r| r.starts_with(secret)), "{generated}: {rule}");
+            }
+        }
+    }
+}
+
+#[test]
+fn scrapes_keep_the_label_namespace() {
+    for (file, kind) in [
+        ("components/monitoring/servicemonitor.yaml", "ServiceMonitor"),
+        ("components/monitoring-victoriametrics/vmservicescrape.yaml", "VMServiceScrape"),
+    ] {
+        let all = objects(&deploy().join(file));
+        let endpoint = &all[&(kind.to_owned(), "unstick".to_owned())]["spec"]["endpoints"][0];
+        assert_eq!((&endpoint["honorLabels"], &endpoint["port"]), (&Value::Bool(true), &Value::from("http")));
+    }
+}
