@@ -1,6 +1,10 @@
 //! The command line: words (golden files), exit codes, both sources.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cli/checks.rs"]
+mod checks;
+#[path = "cli/cluster.rs"]
+mod cluster;
 #[path = "cli/fake.rs"]
 mod fake;
 #[path = "cli/files.rs"]

@@ -36,7 +36,7 @@ pub struct Cli {
 /// Flags that every command takes.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
-    /// Kubeconfig file; default: $KUBECONFIG, then ~/.kube/config, then the pod's ServiceAccount
+    /// Kubeconfig file; default: $KUBECONFIG, then ~/.kube/config, then the service account of the pod
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig

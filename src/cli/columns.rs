@@ -88,7 +88,8 @@ pub fn table(columns: &[Column], rows: &[Vec<Cell>], headers: bool, screen: Scre
     let widths = fit(columns, &natural, screen.width);
     let mut out = String::new();
     if headers {
-        let titles: Vec<Cell> = columns.iter().map(|c| Cell { text: c.title.to_owned(), tone: Tone::Heading }).collect();
+        let titles: Vec<Cell> =
+            columns.iter().map(|c| Cell { text: c.title.to_owned(), tone: Tone::Heading }).collect();
         line(&mut out, columns, &titles, &widths, screen);
     }
     for row in rows {
@@ -98,7 +99,8 @@ pub fn table(columns: &[Column], rows: &[Vec<Cell>], headers: bool, screen: Scre
 }
 
 fn line(out: &mut String, columns: &[Column], cells: &[Cell], widths: &[Option<usize>], screen: Screen) {
-    let shown: Vec<_> = columns.iter().zip(cells).zip(widths).filter_map(|((c, cell), w)| w.map(|w| (c, cell, w))).collect();
+    let shown: Vec<_> =
+        columns.iter().zip(cells).zip(widths).filter_map(|((c, cell), w)| w.map(|w| (c, cell, w))).collect();
     for (i, (column, cell, width)) in shown.iter().enumerate() {
         let text = shorten(&cell.text, *width, column.cut);
         out.push_str(&screen.paint(cell.tone, &text));
@@ -129,7 +131,13 @@ fn fit(columns: &[Column], natural: &[usize], room: Option<usize>) -> Vec<Option
 }
 
 /// Hands out `spare` one by one, to the columns that got the smallest part of what they want.
-fn grow(count: usize, of: &[usize], least: &impl Fn(usize) -> usize, natural: &[usize], mut spare: usize) -> Vec<Option<usize>> {
+fn grow(
+    count: usize,
+    of: &[usize],
+    least: &impl Fn(usize) -> usize,
+    natural: &[usize],
+    mut spare: usize,
+) -> Vec<Option<usize>> {
     let mut widths: Vec<Option<usize>> = vec![None; count];
     for i in of {
         widths[*i] = Some(least(*i));
@@ -200,9 +208,19 @@ mod tests {
     use super::*;
 
     fn draw(width: Option<usize>) -> String {
-        let columns = [Column::name("NAME", 8), Column::fixed("SINCE"), Column::text("MESSAGE", 10), Column::text("NEXT", 6).leave(1)];
+        let columns = [
+            Column::name("NAME", 8),
+            Column::fixed("SINCE"),
+            Column::text("MESSAGE", 10),
+            Column::text("NEXT", 6).leave(1),
+        ];
         let rows = vec![
-            vec![Cell::new("load-europe-7xk2p"), Cell::new("3d4h"), Cell::new("waits to be resumed by hand"), Cell::new("")],
+            vec![
+                Cell::new("load-europe-7xk2p"),
+                Cell::new("3d4h"),
+                Cell::new("waits to be resumed by hand"),
+                Cell::new(""),
+            ],
             vec![Cell::new("b"), Cell::new("26h"), Cell::new("a\u{1b}[31m\nb"), Cell::new("notify again in 2h")],
         ];
         table(&columns, &rows, true, Screen { width, colour: false, terminal: false })

@@ -35,7 +35,8 @@ impl ExplainArgs {
     pub fn target(&self) -> (Option<String>, String) {
         let text = self.workflow.as_str();
         let (front, name) = text.rsplit_once('/').unwrap_or(("", text));
-        let kind = matches!(front, "" | "workflow.argoproj.io" | "workflows.argoproj.io" | "workflow" | "workflows" | "wf");
+        let kind =
+            matches!(front, "" | "workflow.argoproj.io" | "workflows.argoproj.io" | "workflow" | "workflows" | "wf");
         let namespace = if kind { self.namespace.clone() } else { Some(front.to_owned()) };
         (namespace, name.to_owned())
     }
@@ -50,7 +51,7 @@ pub struct ExplanationItem {
     uid: String,
     started_at: Option<Time>,
     phase: String,
-    /// Stuck, Healthy, Unknown, Finished or SetAside.
+    /// Stuck, Healthy, Unknown, Finished or `SetAside`.
     standing: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_reason: Option<UnknownReason>,
@@ -88,7 +89,7 @@ struct CheckItem {
     #[serde(rename = "type")]
     kind: DetectionType,
     after_seconds: i64,
-    /// Absent, HealthyUntil, Stuck or Unknown.
+    /// Absent, `HealthyUntil`, Stuck or Unknown.
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Time>,

@@ -95,7 +95,11 @@ pub fn start(args: Vec<OsString>, io: &mut Io<'_>, parts: Parts) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             // A reader that has seen enough, such as head, is no failure.
-            if error.root_cause().downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+            if error
+                .root_cause()
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+            {
                 return Exit::Fine;
             }
             if let Some(clap) = error.downcast_ref::<clap::Error>() {
@@ -190,7 +194,13 @@ fn wait<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?.block_on(work)
 }
 
-fn status(args: &status::StatusArgs, global: &Global, screen: Screen, program: &str, io: &mut Io<'_>) -> anyhow::Result<Exit> {
+fn status(
+    args: &status::StatusArgs,
+    global: &Global,
+    screen: Screen,
+    program: &str,
+    io: &mut Io<'_>,
+) -> anyhow::Result<Exit> {
     let (state, now) = wait(async {
         let cluster = source::cluster::Cluster::open(global, None).await?;
         let state = status::read(&cluster, args.namespace.as_deref()).await?;

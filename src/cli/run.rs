@@ -51,11 +51,25 @@ pub struct RunArgs {
     pub listen: std::net::SocketAddr,
 
     /// Form of log lines
-    #[arg(long, env = "UNSTICK_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value = "text", help_heading = "Serving")]
+    #[arg(
+        long,
+        env = "UNSTICK_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "text",
+        help_heading = "Serving"
+    )]
     pub log_format: LogFormat,
 
     /// Least severity that is logged
-    #[arg(long, env = "UNSTICK_LOG_LEVEL", value_name = "LEVEL", value_enum, default_value = "info", help_heading = "Serving")]
+    #[arg(
+        long,
+        env = "UNSTICK_LOG_LEVEL",
+        value_name = "LEVEL",
+        value_enum,
+        default_value = "info",
+        help_heading = "Serving"
+    )]
     pub log_level: LogLevel,
 
     /// Write only while holding a Lease, so that several replicas can run; false = always write
@@ -72,15 +86,21 @@ pub struct RunArgs {
     )]
     pub leader_elect: bool,
 
-    /// Namespace of the Lease; default: that of the pod, outside a cluster that of the kubeconfig context
+    /// Namespace of the Lease; default: `POD_NAMESPACE`, then that of the kubeconfig context
     #[arg(long, env = "UNSTICK_LEASE_NAMESPACE", value_name = "NS", help_heading = "Leader election")]
     pub lease_namespace: Option<String>,
 
     /// Name of the Lease
-    #[arg(long, env = "UNSTICK_LEASE_NAME", value_name = "NAME", default_value = "unstick", help_heading = "Leader election")]
+    #[arg(
+        long,
+        env = "UNSTICK_LEASE_NAME",
+        value_name = "NAME",
+        default_value = "unstick",
+        help_heading = "Leader election"
+    )]
     pub lease_name: String,
 
-    /// Who this replica is in the Lease; default: the host name (in a pod its name)
+    /// Who this replica is in the Lease; default: `POD_NAME`, then the host name
     #[arg(long, env = "UNSTICK_IDENTITY", value_name = "NAME", help_heading = "Leader election")]
     pub identity: Option<String>,
 
@@ -120,11 +140,11 @@ pub struct RunArgs {
     #[arg(long, env = "UNSTICK_WATCH_IDLE_LIMIT", value_name = "DURATION", value_parser = duration, default_value = "3m", help_heading = "Limits")]
     pub watch_idle_limit: Duration,
 
-    /// Least `after` of NoProgress: Argo looks at each workflow every 20 minutes only. Lower it in tests only
+    /// Least `after` of `NoProgress`: Argo looks at each workflow every 20 minutes only. Lower it in tests only
     #[arg(long, env = "UNSTICK_NO_PROGRESS_FLOOR", value_name = "DURATION", value_parser = duration, default_value = "40m", help_heading = "Limits")]
     pub no_progress_floor: Duration,
 
-    /// Kubeconfig file; default: $KUBECONFIG, ~/.kube/config, then the pod's ServiceAccount. Set by the global flag
+    /// Kubeconfig file; default: $KUBECONFIG, ~/.kube/config, then the pod's service account. Set by the global flag
     #[arg(skip)]
     pub kubeconfig: Option<std::path::PathBuf>,
 
@@ -134,17 +154,41 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// Who this replica is: the flag, `POD_NAME`, `HOSTNAME`, the kernel's host name, in this order.
+    pub fn identity(&self) -> String {
+        let kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|n| n.trim().to_owned());
+        self.identity
+            .clone()
+            .or_else(|| variable("POD_NAME"))
+            .or_else(|| variable("HOSTNAME"))
+            .or_else(kernel)
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "unstick".to_owned())
+    }
+
+    /// Namespace of the Lease: the flag or `POD_NAMESPACE`; `None` = that of the kubeconfig context.
+    pub fn lease_namespace(&self) -> Option<String> {
+        self.lease_namespace.clone().or_else(|| variable("POD_NAMESPACE"))
+    }
+
     /// What clap can't check: how the flags go together.
     ///
     /// # Errors
     /// One sentence naming the flags at fault.
     pub fn validate(&self) -> Result<(), String> {
         if self.renew_deadline >= self.lease_duration {
-            return Err("--renew-deadline must be less than --lease-duration: the old leader has to stop first".to_owned());
+            return Err(
+                "--renew-deadline must be less than --lease-duration: the old leader has to stop first".to_owned()
+            );
         }
         if self.retry_period >= self.renew_deadline {
             return Err("--retry-period must be less than --renew-deadline".to_owned());
         }
         Ok(())
     }
+}
+
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,5 +1,7 @@
 //! `unstick status`: the operator, its policies and its oldest incidents on one screen.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -118,7 +120,9 @@ pub async fn read(cluster: &Cluster, namespace: Option<&str>) -> anyhow::Result<
     let path = format!("{OURS}{place}/workflowincidents");
     tolerate(cluster.each(&path, "", &mut |json| incidents.extend(incident(json))).await)?;
     policies.sort_by(|a: &PolicyLine, b| a.policy.cmp(&b.policy));
-    incidents.sort_by(|a: &IncidentLine, b| (a.stuck_since, &a.namespace, &a.name).cmp(&(b.stuck_since, &b.namespace, &b.name)));
+    incidents.sort_by(|a: &IncidentLine, b| {
+        (a.stuck_since, &a.namespace, &a.name).cmp(&(b.stuck_since, &b.namespace, &b.name))
+    });
     state.open_incidents = incidents.len();
     incidents.truncate(INCIDENTS);
     state.policies = policies;
@@ -180,7 +184,11 @@ pub fn render(state: &State, now: Timestamp, screen: Screen, program: &str) -> S
     }
     match &state.watchdog {
         Some(w) => overview(state, w, now, &mut say),
-        None => say("Operator", Tone::Waiting, &format!("no status of a Watchdog object: is it running? See {program} check")),
+        None => say(
+            "Operator",
+            Tone::Waiting,
+            &format!("no status of a Watchdog object: is it running? See {program} check"),
+        ),
     }
     if state.policies.is_empty() {
         say("Policies", Tone::Waiting, &format!("none: {program} policy init | kubectl apply -f -"));
@@ -290,7 +298,7 @@ fn incidents(state: &State, now: Timestamp, screen: Screen) -> String {
         .collect();
     let mut out = table(&columns, &rows, true, screen);
     if state.open_incidents > rows.len() {
-        out.push_str(&format!("and {} more: kubectl get wfi -A\n", state.open_incidents - rows.len()));
+        let _ = writeln!(out, "and {} more: kubectl get wfi -A", state.open_incidents - rows.len());
     }
     out
 }

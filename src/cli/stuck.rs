@@ -1,6 +1,7 @@
 //! `unstick stuck`: the on-call list.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,6 +17,7 @@ use crate::api::time::Time;
 use crate::watchdog::report::{Finding, Holding, Totals};
 
 /// Flags of `unstick stuck`.
+#[allow(clippy::struct_excessive_bools)] // flags are what they are
 #[derive(Args, Clone, Debug)]
 pub struct StuckArgs {
     #[command(flatten)]
@@ -242,17 +244,19 @@ fn summary(findings: &[Finding], totals: &Totals, program: &str) -> Vec<String> 
     } else {
         let kinds: Vec<String> = DetectionType::ALL
             .iter()
-            .map(|kind| (kind, findings.iter().filter(|f| f.detections.first().is_some_and(|h| h.kind == *kind)).count()))
+            .map(|kind| {
+                (kind, findings.iter().filter(|f| f.detections.first().is_some_and(|h| h.kind == *kind)).count())
+            })
             .filter(|(_, n)| *n > 0)
             .map(|(kind, n)| format!("{n} {kind}"))
             .collect();
         format!("{} stuck of {} unfinished ({})", findings.len(), totals.unfinished, kinds.join(", "))
     };
     for (reason, n) in totals.unknown.iter().filter(|(_, n)| *n > 0) {
-        text.push_str(&format!("; of {n} nothing can be said: {}", words::unknown(*reason)));
+        let _ = write!(text, "; of {n} nothing can be said: {}", words::unknown(*reason));
     }
     if totals.ungoverned > 0 {
-        text.push_str(&format!("; {} under no policy", totals.ungoverned));
+        let _ = write!(text, "; {} under no policy", totals.ungoverned);
     }
     text.push('.');
     let why = findings.first().map(|f| format!("Why: {program} explain -n {} {}", f.namespace, f.name));

@@ -39,7 +39,8 @@ pub fn stuck(
     }
     let mut scope = Scope { namespace: args.namespace.clone(), selector, name: None };
     if !args.from.files.is_empty() {
-        let survey = load::from_files(make(engine, &args.from)?, &args.from.files, &scope, args.from.now, io.input, io.err)?;
+        let survey =
+            load::from_files(make(engine, &args.from)?, &args.from.files, &scope, args.from.now, io.input, io.err)?;
         let (found, totals) = ask(&survey, args);
         say(io, &show(&found, &totals, survey.now, args, survey.namespaces, screen, program)?)?;
         return Ok(Exit::findings(!found.is_empty(), args.exit_zero));
@@ -77,9 +78,9 @@ pub fn stuck(
 
 /// What is stuck and asked for, and what was looked at.
 fn ask(survey: &Survey, args: &StuckArgs) -> (Vec<Finding>, Totals) {
-    let mut all = survey.engine.findings(survey.now);
+    let mut all = survey.engine.findings();
     all.retain(|f| !survey.outside.contains(&(f.namespace.clone(), f.name.clone())));
-    let mut totals = survey.engine.totals(survey.now);
+    let mut totals = survey.engine.totals();
     for (namespace, name) in &survey.outside {
         if let Some(other) = survey.engine.explain(namespace, name, survey.now) {
             take_out(&mut totals, &other);
@@ -125,7 +126,13 @@ fn show(
 }
 
 /// `unstick explain`.
-pub fn explain(args: &ExplainArgs, global: &Global, screen: Screen, io: &mut Io<'_>, engine: MakeEngine) -> anyhow::Result<Exit> {
+pub fn explain(
+    args: &ExplainArgs,
+    global: &Global,
+    screen: Screen,
+    io: &mut Io<'_>,
+    engine: MakeEngine,
+) -> anyhow::Result<Exit> {
     let (namespace, name) = args.target();
     let mut scope = Scope { namespace, selector: String::new(), name: Some(name.clone()) };
     let survey = if args.from.files.is_empty() {
@@ -137,7 +144,8 @@ pub fn explain(args: &ExplainArgs, global: &Global, screen: Screen, io: &mut Io<
     } else {
         load::from_files(make(engine, &args.from)?, &args.from.files, &scope, args.from.now, io.input, io.err)?
     };
-    let mut at: Vec<&str> = survey.names.iter().filter(|(_, n)| *n == name).map(|(namespace, _)| namespace.as_str()).collect();
+    let mut at: Vec<&str> =
+        survey.names.iter().filter(|(_, n)| *n == name).map(|(namespace, _)| namespace.as_str()).collect();
     at.sort_unstable();
     at.dedup();
     let namespace = match at.as_slice() {
@@ -148,7 +156,10 @@ pub fn explain(args: &ExplainArgs, global: &Global, screen: Screen, io: &mut Io<
             return Err(Cli::command().error(clap::error::ErrorKind::TooFewValues, text).into());
         }
     };
-    let found = survey.engine.explain(namespace, &name, survey.now).ok_or_else(|| anyhow!("workflow {name:?} was lost on the way"))?;
+    let found = survey
+        .engine
+        .explain(namespace, &name, survey.now)
+        .ok_or_else(|| anyhow!("workflow {name:?} was lost on the way"))?;
     let text = match form(args.output) {
         None => explain_text::render(&found, survey.now, screen),
         Some(form) => emit::object("Explanation", &explain::item(&found, survey.now), form)?,

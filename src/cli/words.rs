@@ -83,9 +83,10 @@ pub const fn unknown(reason: UnknownReason) -> &'static str {
 /// Yellow waits for somebody, red is broken.
 pub const fn tone(kind: DetectionType) -> Tone {
     match kind {
-        DetectionType::Suspended | DetectionType::Pending | DetectionType::RunningTooLong | DetectionType::NodeRunningTooLong => {
-            Tone::Waiting
-        }
+        DetectionType::Suspended
+        | DetectionType::Pending
+        | DetectionType::RunningTooLong
+        | DetectionType::NodeRunningTooLong => Tone::Waiting,
         _ => Tone::Bad,
     }
 }
@@ -115,7 +116,9 @@ mod tests {
 
     #[test]
     fn thresholds_are_exact() {
-        for (seconds, text) in [(1, "1s"), (90, "90s"), (5400, "90m"), (172_800, "48h"), (604_800, "7d"), (93_600, "26h")] {
+        for (seconds, text) in
+            [(1, "1s"), (90, "90s"), (5400, "90m"), (172_800, "48h"), (604_800, "7d"), (93_600, "26h")]
+        {
             assert_eq!(threshold(seconds), text);
         }
     }

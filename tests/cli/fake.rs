@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use unstick::api::reasons::{ArgoState, DetectionType, Reason, UnknownReason};
+use unstick::api::reasons::{DetectionType, Reason, UnknownReason};
 use unstick::cli::engine::{Engine, EngineOptions};
 use unstick::watchdog::report::{Check, Explanation, Finding, Governing, Holding, Standing, Totals, Verdict};
 
@@ -18,9 +18,10 @@ pub struct Fake {
     absent: BTreeSet<(String, String)>,
     policies: Vec<String>,
     builtin: bool,
-    down: bool,
+    judged: bool,
 }
 
+#[allow(clippy::unnecessary_wraps)] // the shape of the real one
 pub fn engine(_: EngineOptions) -> anyhow::Result<Box<dyn Engine>> {
     Ok(Box::<Fake>::default())
 }
@@ -39,14 +40,42 @@ fn opinion(name: &str) -> Vec<Holding> {
     use Reason as R;
     match name {
         "load-eu-7xk2p" => vec![
-            held("approval", D::Suspended, R::AwaitingResume, 273_600, "approve", "waits at \"approve\" to be resumed by hand since 2026-11-18 06:00 UTC"),
+            held(
+                "approval",
+                D::Suspended,
+                R::AwaitingResume,
+                273_600,
+                "approve",
+                "waits at \"approve\" to be resumed by hand since 2026-11-18 06:00 UTC",
+            ),
             held("too-long", D::RunningTooLong, R::OverAge, 277_200, "", "runs since 2026-11-18 05:00 UTC"),
         ],
         "train-q9wlm-with-a-rather-long-generated-name-x8f2c" => {
-            vec![held("pending", D::Pending, R::Unschedulable, 93_600, "fit(3)", "pod can't be placed: 0/12 nodes are available: 12 Insufficient nvidia.com/gpu")]
+            vec![held(
+                "pending",
+                D::Pending,
+                R::Unschedulable,
+                93_600,
+                "fit(3)",
+                "pod can't be placed: 0/12 nodes are available: 12 Insufficient nvidia.com/gpu",
+            )]
         }
-        "build-1138" => vec![held("task-result-lost", D::TaskResultLost, R::ResultIncomplete, 522_000, "", "its pods have ended, the result of 1 node never arrived")],
-        "report-p2" => vec![held("lock-wedged", D::LockWedged, R::HolderGone, 5400, "", "waits for ci/Mutex/deploy\u{1b}[31m, whose holder ci/gone does not exist")],
+        "build-1138" => vec![held(
+            "task-result-lost",
+            D::TaskResultLost,
+            R::ResultIncomplete,
+            522_000,
+            "",
+            "its pods have ended, the result of 1 node never arrived",
+        )],
+        "report-p2" => vec![held(
+            "lock-wedged",
+            D::LockWedged,
+            R::HolderGone,
+            5400,
+            "",
+            "waits for ci/Mutex/deploy\u{1b}[31m, whose holder ci/gone does not exist",
+        )],
         _ => Vec::new(),
     }
 }
@@ -69,11 +98,9 @@ impl Engine for Fake {
 
     fn incident(&mut self, _: &Value) {}
 
-    fn argo(&mut self, _: &str, state: ArgoState) {
-        self.down = state == ArgoState::Down;
-    }
+    fn argo_lease(&mut self, _: &str, _: &str, _: Option<Timestamp>) {}
 
-    fn workflow(&mut self, json: &str) -> Result<(), String> {
+    fn workflow(&mut self, json: &str, _: Timestamp) -> Result<(), String> {
         let value: Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
         let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         if text("/metadata/uid").is_empty() {
@@ -87,14 +114,22 @@ impl Engine for Fake {
     fn wanted(&self) -> Vec<(String, String)> {
         let all = [("ci", "gone"), ("ml", "train-q9wlm-with-a-rather-long-generated-name-x8f2c")];
         let waits = self.fed.keys().any(|(_, name)| name == "report-p2");
-        all.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).filter(|id| waits && !self.fed.contains_key(id)).collect()
+        all.into_iter()
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .filter(|id| waits && !self.fed.contains_key(id))
+            .collect()
     }
 
     fn absent(&mut self, namespace: &str, name: &str) {
         self.absent.insert((namespace.to_owned(), name.to_owned()));
     }
 
-    fn findings(&self, _: Timestamp) -> Vec<Finding> {
+    fn judge(&mut self, _: Timestamp) {
+        self.judged = true;
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        assert!(self.judged);
         let policy = if self.builtin { String::new() } else { self.policies.first().cloned().unwrap_or_default() };
         self.fed
             .keys()
@@ -119,22 +154,39 @@ impl Engine for Fake {
             _ if !detections.is_empty() => Standing::Stuck,
             _ if ended => Standing::Finished,
             "offloaded" => Standing::Unknown(UnknownReason::NodesOffloaded),
-            "snoozed" => Standing::SetAside("snoozed until 2026-11-22 08:00 UTC by unstick.dev/snooze-until".to_owned()),
+            "snoozed" => {
+                Standing::SetAside("snoozed until 2026-11-22 08:00 UTC by unstick.dev/snooze-until".to_owned())
+            }
             _ => Standing::Healthy,
         };
-        let check = |name: &str, kind, after_seconds, verdict| Check { name: name.into(), kind, after_seconds, verdict };
+        let check =
+            |name: &str, kind, after_seconds, verdict| Check { name: name.into(), kind, after_seconds, verdict };
         let mut checks = vec![check("deletion-blocked", DetectionType::DeletionBlocked, 3600, Verdict::Absent)];
         checks.push(match standing {
-            Standing::Unknown(reason) => check("no-progress", DetectionType::NoProgress, 14_400, Verdict::Unknown(reason)),
+            Standing::Unknown(reason) => {
+                check("no-progress", DetectionType::NoProgress, 14_400, Verdict::Unknown(reason))
+            }
             _ => check("no-progress", DetectionType::NoProgress, 14_400, Verdict::Absent),
         });
         for holding in &detections {
             checks.push(check(&holding.name, holding.kind, 3600, Verdict::Stuck(holding.clone())));
         }
         if detections.is_empty() && !ended {
-            let holding = held("too-long", DetectionType::RunningTooLong, Reason::OverAge, 7200, "", "runs since 2026-11-21 08:00 UTC");
+            let holding = held(
+                "too-long",
+                DetectionType::RunningTooLong,
+                Reason::OverAge,
+                7200,
+                "",
+                "runs since 2026-11-21 08:00 UTC",
+            );
             let until = now + jiff::SignedDuration::from_hours(22);
-            checks.push(check("too-long", DetectionType::RunningTooLong, 86_400, Verdict::HealthyUntil { until, holding }));
+            checks.push(check(
+                "too-long",
+                DetectionType::RunningTooLong,
+                86_400,
+                Verdict::HealthyUntil { until, holding },
+            ));
         }
         let waits = name == "load-eu-7xk2p";
         Some(Explanation {
@@ -152,15 +204,34 @@ impl Engine for Fake {
                 why: "the policies of a namespace stand before cluster policies with precedence Default".into(),
                 others: vec![("cluster/default".into(), "it has precedence Default".into())],
             }),
-            done: if waits { vec!["incident opened 2026-11-20 06:00 UTC".into(), "event WorkflowStuck written 2026-11-20 06:00 UTC".into()] } else { Vec::new() },
+            done: if waits {
+                vec![
+                    "incident opened 2026-11-20 06:00 UTC".into(),
+                    "event WorkflowStuck written 2026-11-20 06:00 UTC".into(),
+                ]
+            } else {
+                Vec::new()
+            },
             next: if waits { "notify again at 2026-11-21 12:00 UTC".into() } else { String::new() },
-            if_resumed: if waits { "mark node \"approve\" Succeeded and start \"release\": this approves the step".into() } else { String::new() },
-            notes: if waits { vec!["activeDeadlineSeconds=86400 does not apply while the workflow is suspended".into()] } else { Vec::new() },
-            links: if waits { vec![("Argo".into(), "https://argo.example/workflows/etl/load-eu-7xk2p".into())] } else { Vec::new() },
+            if_resumed: if waits {
+                "mark node \"approve\" Succeeded and start \"release\": this approves the step".into()
+            } else {
+                String::new()
+            },
+            notes: if waits {
+                vec!["activeDeadlineSeconds=86400 does not apply while the workflow is suspended".into()]
+            } else {
+                Vec::new()
+            },
+            links: if waits {
+                vec![("Argo".into(), "https://argo.example/workflows/etl/load-eu-7xk2p".into())]
+            } else {
+                Vec::new()
+            },
         })
     }
 
-    fn totals(&self, _: Timestamp) -> Totals {
+    fn totals(&self) -> Totals {
         let unfinished = self.fed.values().filter(|ended| !**ended).count();
         let unknown = self.fed.keys().filter(|(_, name)| name == "offloaded").count();
         Totals {

@@ -61,7 +61,8 @@ fn names_can_be_pasted_behind_kubectl_get() {
 fn filters_choose_and_the_longest_comes_first() {
     let names = |flags: &str| {
         let ran = run(&format!("{STUCK} -o name {flags}"), &workflows(), Screen::PLAIN);
-        let names: Vec<_> = ran.out.lines().map(|l| l.rsplit('/').next().unwrap().chars().take(5).collect::<String>()).collect();
+        let names: Vec<_> =
+            ran.out.lines().map(|l| l.rsplit('/').next().unwrap().chars().take(5).collect::<String>()).collect();
         (names.join(" "), ran.exit)
     };
     assert_eq!(names(""), ("build load- train repor".into(), Exit::Findings));
@@ -98,7 +99,10 @@ fn policies_in_the_files_are_used_and_bad_ones_named() {
     let other = r#"{"kind":"ConfigMap","metadata":{"name":"x"}}"#;
     let ran = run(&format!("{STUCK} -o json"), &format!("{policy}\n{other}\n{}", workflows()), Screen::PLAIN);
     assert!(ran.out.contains("\"policy\": \"mine\""), "{}", ran.out);
-    assert_eq!(ran.err, "warning: WorkflowPolicy mine: spec.selector is required\nnote: 1 object(s) of ConfigMap passed over\n");
+    assert_eq!(
+        ran.err,
+        "warning: WorkflowPolicy mine: spec.selector is required\nnote: 1 object(s) of ConfigMap passed over\n"
+    );
 }
 
 #[test]

@@ -33,10 +33,25 @@ fn what_init_writes_has_no_problem() {
 #[test]
 fn problems_are_named_with_file_object_field_and_remedy() {
     let text = [
-        policy("WorkflowPolicy", "etl", "typo", "  selector: {}\n  detections: [{name: a, type: Haunted, after: 1w}]\n"),
-        policy("WorkflowPolicy", "etl", "lost", "  selector: {}\n  remediation: {steps: [{name: s, type: Stop}]}\n  archive: {location: main}\n"),
+        policy(
+            "WorkflowPolicy",
+            "etl",
+            "typo",
+            "  selector: {}\n  detections: [{name: a, type: Haunted, after: 1w}]\n",
+        ),
+        policy(
+            "WorkflowPolicy",
+            "etl",
+            "lost",
+            "  selector: {}\n  remediation: {steps: [{name: s, type: Stop}]}\n  archive: {location: main}\n",
+        ),
         policy("WorkflowPolicy", "", "", "  selector: {}\n"),
-        policy("ClusterWorkflowPolicy", "etl", "placed", &format!("  namespaceSelector: {{}}\n  selector: {{}}\n{DETECT}")),
+        policy(
+            "ClusterWorkflowPolicy",
+            "etl",
+            "placed",
+            &format!("  namespaceSelector: {{}}\n  selector: {{}}\n{DETECT}"),
+        ),
         policy("Watchdog", "", "default", "  clusterName: \"\"\n"),
         "---\nkind: ConfigMap\nmetadata: {name: x}\n".to_owned(),
     ]
@@ -45,7 +60,8 @@ fn problems_are_named_with_file_object_field_and_remedy() {
     assert_eq!((ran.exit, ran.err.as_str()), (Exit::Findings, "note: 1 object(s) of other kinds passed over\n"));
     golden("lint.txt", &ran.out);
     assert_eq!(run("policy lint - --exit-zero", &text, Screen::PLAIN).exit, Exit::Fine);
-    let json: serde_json::Value = serde_json::from_str(&run("policy lint - -o json", &text, Screen::PLAIN).out).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&run("policy lint - -o json", &text, Screen::PLAIN).out).unwrap();
     assert_eq!(json["kind"], "ProblemList");
     assert_eq!(json["items"][0]["object"], "WorkflowPolicy etl/typo");
 }
@@ -59,7 +75,12 @@ fn a_file_that_is_no_yaml_is_a_problem_a_missing_one_an_error() {
 
 #[test]
 fn warnings_can_be_let_pass() {
-    let text = policy("WorkflowPolicy", "etl", "quick", "  selector: {}\n  detections: [{name: n, type: NoProgress, after: 5m}]\n");
+    let text = policy(
+        "WorkflowPolicy",
+        "etl",
+        "quick",
+        "  selector: {}\n  detections: [{name: n, type: NoProgress, after: 5m}]\n",
+    );
     let ran = lint(&text);
     assert_eq!(ran.exit, Exit::Findings);
     assert!(ran.out.contains("warning  spec.detections[0].after 5m is raised to 2400s"), "{}", ran.out);
@@ -69,10 +90,15 @@ fn warnings_can_be_let_pass() {
 #[test]
 fn policies_that_hide_each_other() {
     let own = |name: &str, rest: &str| policy("WorkflowPolicy", "etl", name, &format!("{rest}{DETECT}"));
-    let wide = |name: &str, rest: &str| policy("ClusterWorkflowPolicy", "", name, &format!("{rest}  selector: {{}}\n{DETECT}"));
+    let wide = |name: &str, rest: &str| {
+        policy("ClusterWorkflowPolicy", "", name, &format!("{rest}  selector: {{}}\n{DETECT}"))
+    };
     let cases = [
         // Equal in all but age.
-        (own("a", "  selector: {}\n") + &own("b", "  selector: {}\n"), "WorkflowPolicy etl/b\n  warning  selects the same as WorkflowPolicy etl/a"),
+        (
+            own("a", "  selector: {}\n") + &own("b", "  selector: {}\n"),
+            "WorkflowPolicy etl/b\n  warning  selects the same as WorkflowPolicy etl/a",
+        ),
         // A higher priority that selects more.
         (
             own("a", "  priority: 5\n  selector: {}\n") + &own("b", "  selector: {matchLabels: {team: x}}\n"),
@@ -85,11 +111,15 @@ fn policies_that_hide_each_other() {
         ),
         // Override stands before the policies of every namespace it selects.
         (
-            wide("o", "  precedence: Override\n  namespaceSelector: {}\n") + &own("b", "  priority: 9\n  selector: {}\n"),
+            wide("o", "  precedence: Override\n  namespaceSelector: {}\n")
+                + &own("b", "  priority: 9\n  selector: {}\n"),
             "WorkflowPolicy etl/b\n  warning  never governs detections: ClusterWorkflowPolicy o",
         ),
         (
-            wide("o", "  precedence: Override\n  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: etl}}\n") + &own("b", "  selector: {}\n"),
+            wide(
+                "o",
+                "  precedence: Override\n  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: etl}}\n",
+            ) + &own("b", "  selector: {}\n"),
             "WorkflowPolicy etl/b\n  warning  never governs detections: ClusterWorkflowPolicy o",
         ),
         (own("a", "  selector: {}\n") + &own("a", "  selector: {}\n"), "WorkflowPolicy etl/a\n  error    is in - too"),
@@ -111,9 +141,15 @@ fn policies_that_only_look_alike_are_left_alone() {
         own("etl", "a", &all) + &wide("  namespaceSelector: {}\n"),
         own("etl", "a", &all) + &wide("  precedence: Override\n  namespaceSelector: {matchLabels: {team: x}}\n"),
         own("etl", "a", &all) + &own("etl", "b", "  selector: {}\n  archive: {location: main}\n"),
-        own("etl", "a", &format!("  selector: {{matchLabels: {{x: '1'}}}}\n{DETECT}")) + &own("etl", "b", &format!("  selector: {{matchLabels: {{x: '2'}}}}\n{DETECT}")),
-        own("etl", "a", &format!("  priority: 5\n  selector: {{matchLabels: {{x: '1'}}}}\n{DETECT}")) + &own("etl", "b", &all),
-        own("etl", "a", &format!("  priority: 5\n  selector: {{}}\n  workflowsFrom: [{{kind: CronWorkflow, name: n}}]\n{DETECT}")) + &own("etl", "b", &all),
+        own("etl", "a", &format!("  selector: {{matchLabels: {{x: '1'}}}}\n{DETECT}"))
+            + &own("etl", "b", &format!("  selector: {{matchLabels: {{x: '2'}}}}\n{DETECT}")),
+        own("etl", "a", &format!("  priority: 5\n  selector: {{matchLabels: {{x: '1'}}}}\n{DETECT}"))
+            + &own("etl", "b", &all),
+        own(
+            "etl",
+            "a",
+            &format!("  priority: 5\n  selector: {{}}\n  workflowsFrom: [{{kind: CronWorkflow, name: n}}]\n{DETECT}"),
+        ) + &own("etl", "b", &all),
     ];
     for text in cases {
         let ran = lint(&text);

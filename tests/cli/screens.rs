@@ -10,7 +10,11 @@ use crate::stage::{assert_fits, golden, terminal};
 fn lines() -> Vec<Line> {
     vec![
         Line::ok("Kubernetes", "v1.34.1"),
-        Line::warn("clock", "this machine is 3m ahead of the API server", "set its clock; ages are taken from the API server"),
+        Line::warn(
+            "clock",
+            "this machine is 3m ahead of the API server",
+            "set its clock; ages are taken from the API server",
+        ),
         Line::ok("CRDs", "3 of 4 installed and current"),
         Line::fail(
             "CRDs",
@@ -20,7 +24,7 @@ fn lines() -> Vec<Line> {
         Line::fail(
             "rights",
             "2 of 33 missing: patch workflowincidents.unstick.dev/status; create events.events.k8s.io",
-            "apply the ClusterRole in deploy/ and bind it to the operator's ServiceAccount",
+            "apply the roles in deploy/base and bind them to the operator's service account",
         ),
         Line::ok("Argo default", "controller is up, lease argo/workflow-controller renewed 3s ago"),
     ]

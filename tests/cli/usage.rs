@@ -1,5 +1,6 @@
 //! Help, usage errors, exit codes of the real binary, and that docs/cli.md tells what help tells.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -30,7 +31,7 @@ fn help_of_every_command() {
         let ran = run(&line, "", Screen::PLAIN);
         assert_eq!((ran.exit, ran.err.as_str()), (Exit::Fine, ""), "{line}");
         let title = ["unstick".to_owned()].into_iter().chain(path).collect::<Vec<_>>().join(" ");
-        text.push_str(&format!("## {title}\n\n```text\n{}\n```\n\n", ran.out.trim_end()));
+        let _ = write!(text, "## {title}\n\n```text\n{}\n```\n\n", ran.out.trim_end());
     }
     golden("help.md", &text);
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
@@ -46,11 +47,16 @@ fn help_of_every_command() {
 
 #[test]
 fn as_a_plugin_it_speaks_of_kubectl() {
-    for (program, usage) in [("/usr/bin/kubectl-unstick", "kubectl unstick"), ("unstick", "unstick"), ("kubectl-unstick.exe", "kubectl unstick")] {
+    for (program, usage) in [
+        ("/usr/bin/kubectl-unstick", "kubectl unstick"),
+        ("unstick", "unstick"),
+        ("kubectl-unstick.exe", "kubectl unstick"),
+    ] {
         let ran = run_as(program, "stuck --help", "", Screen::PLAIN);
         assert!(ran.out.contains(&format!("Usage: {usage} stuck [OPTIONS]")), "{}", ran.out);
     }
-    let ran = run_as("kubectl-unstick", "stuck -f - --now 2026-11-21T10:00:00Z", &crate::stage::workflows(), Screen::PLAIN);
+    let ran =
+        run_as("kubectl-unstick", "stuck -f - --now 2026-11-21T10:00:00Z", &crate::stage::workflows(), Screen::PLAIN);
     assert!(ran.out.contains("Why: kubectl unstick explain -n ci build-1138"), "{}", ran.out);
 }
 
@@ -86,7 +92,8 @@ fn every_flag_of_run_has_a_variable_and_a_help_text() {
         _run: RunArgs,
     }
     let command = Only::command();
-    let flags: Vec<_> = command.get_arguments().filter(|a| !matches!(a.get_id().as_str(), "help" | "version")).collect();
+    let flags: Vec<_> =
+        command.get_arguments().filter(|a| !matches!(a.get_id().as_str(), "help" | "version")).collect();
     assert!(flags.len() >= 19, "{}", flags.len());
     for flag in flags {
         let long = flag.get_long().unwrap();
@@ -97,7 +104,6 @@ fn every_flag_of_run_has_a_variable_and_a_help_text() {
 }
 
 fn binary(args: &[&str], stdin: &str) -> (i32, String, String) {
-    use std::io::Write as _;
     let mut child = Command::new(env!("CARGO_BIN_EXE_unstick"))
         .args(args)
         .env("KUBECONFIG", "/nowhere/kubeconfig")
@@ -107,7 +113,7 @@ fn binary(args: &[&str], stdin: &str) -> (i32, String, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), stdin.as_bytes()).unwrap();
     let done = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (done.status.code().unwrap(), text(done.stdout), text(done.stderr))

@@ -1,5 +1,7 @@
 //! `unstick check`: what the operator needs, line by line, each failure with its remedy.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -8,6 +10,7 @@ use super::columns::wrap;
 use super::screen::{Screen, Tone};
 use super::source::cluster::Impersonate;
 
+mod leases;
 pub mod probe;
 pub mod rights;
 
@@ -17,14 +20,14 @@ pub struct CheckArgs {
     /// Check for an operator that watches this namespace only
     #[arg(short, long, value_name = "NS")]
     pub namespace: Option<String>,
-    /// Check the rights of this ServiceAccount (NAMESPACE:NAME) instead of your own; needs the right to impersonate it
+    /// Check the rights of this service account (NAMESPACE:NAME) instead of your own; needs the right to impersonate it
     #[arg(long, value_name = "NS:NAME", value_parser = account)]
     pub serviceaccount: Option<Account>,
     /// Short for --serviceaccount with the lease's namespace and the name unstick
     #[arg(long, conflicts_with = "serviceaccount")]
     pub as_operator: bool,
     /// Namespace of the operator and its Lease
-    #[arg(long, env = "UNSTICK_LEASE_NAMESPACE", value_name = "NS", default_value = "unstick")]
+    #[arg(long, env = "UNSTICK_LEASE_NAMESPACE", value_name = "NS", default_value = "unstick-system")]
     pub lease_namespace: String,
     /// Name of the operator's Lease
     #[arg(long, env = "UNSTICK_LEASE_NAME", value_name = "NAME", default_value = "unstick")]
@@ -37,7 +40,7 @@ pub struct CheckArgs {
     pub exit_zero: bool,
 }
 
-/// A ServiceAccount.
+/// A service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     pub namespace: String,
@@ -127,13 +130,13 @@ pub fn render(lines: &[Line], screen: Screen) -> String {
         };
         out.push_str(&screen.paint(tone, mark));
         out.push_str(&" ".repeat(MARK - mark.len()));
-        out.push_str(&format!("{:<widest$}  {}\n", line.name, wrap(&line.message, indent, indent, screen.width)));
+        let _ = writeln!(out, "{:<widest$}  {}", line.name, wrap(&line.message, indent, indent, screen.width));
         if !line.remedy.is_empty() {
             let text = wrap(&line.remedy, indent + 3, indent + 3, screen.width);
-            out.push_str(&format!("{}{} {text}\n", " ".repeat(indent), screen.paint(Tone::Heading, "->")));
+            let _ = writeln!(out, "{}{} {text}", " ".repeat(indent), screen.paint(Tone::Heading, "->"));
         }
     }
     let of = |level| lines.iter().filter(|l| l.level == level).count();
-    out.push_str(&format!("{} ok, {} to look at, {} failed\n", of(Level::Ok), of(Level::Warn), of(Level::Fail)));
+    let _ = writeln!(out, "{} ok, {} to look at, {} failed", of(Level::Ok), of(Level::Warn), of(Level::Fail));
     out
 }

@@ -1,15 +1,12 @@
 //! The checks themselves, in the order in which one would repair.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{CheckArgs, Line, rights};
+use super::{CheckArgs, Line, leases, rights};
 use crate::api::crds;
-use crate::api::reasons::ArgoState;
 use crate::api::watchdog::WatchdogSpec;
 use crate::cli::source::cluster::{Cluster, Fault};
-use crate::cli::source::load::{lease_state, renewed};
-use crate::cli::words::{count, seconds_since, span};
+use crate::cli::words::{count, span};
 
 /// Streaming lists are on by default from here on.
 const IDEAL: (u32, u32) = (1, 33);
@@ -30,10 +27,12 @@ pub async fn run(cluster: &Cluster, as_whom: &Cluster, args: &CheckArgs) -> anyh
     }
     lines.push(argo_crd(cluster).await);
     lines.extend(our_crds(cluster).await);
-    lines.extend(rights::check(as_whom, args).await);
-    lines.push(operator(cluster, args).await);
     let watchdog = cluster.object("/apis/unstick.dev/v1alpha1/watchdogs/default").await.ok();
-    lines.extend(argo_instances(cluster, watchdog.as_ref()).await);
+    let spec: WatchdogSpec =
+        watchdog.as_ref().and_then(|w| serde_json::from_value(w["spec"].clone()).ok()).unwrap_or_default();
+    lines.extend(rights::check(as_whom, args, &spec).await);
+    lines.push(leases::operator(cluster, args).await);
+    lines.extend(leases::argo_instances(cluster, &spec, watchdog.as_ref()).await);
     lines.push(policies(cluster, args).await);
     Ok(lines)
 }
@@ -42,16 +41,25 @@ fn kubernetes(version: &Value) -> Line {
     const NAME: &str = "Kubernetes";
     let shown = version["gitVersion"].as_str().unwrap_or("unknown version");
     let number = |field: &str| {
-        let digits: String = version[field].as_str().unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
+        let digits: String =
+            version[field].as_str().unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
         digits.parse::<u32>().unwrap_or(0)
     };
     let found = (number("major"), number("minor"));
     if found >= IDEAL {
         Line::ok(NAME, shown)
     } else if found >= LEAST {
-        Line::warn(NAME, format!("{shown}: lists are read in pages, which costs more memory at start"), "upgrade to 1.33 or later when you can")
+        Line::warn(
+            NAME,
+            format!("{shown}: lists are read in pages, which costs more memory at start"),
+            "upgrade to 1.33 or later when you can",
+        )
     } else {
-        Line::fail(NAME, format!("{shown} is too old for the CRDs and admission policies"), "upgrade to 1.30 or later, best 1.33")
+        Line::fail(
+            NAME,
+            format!("{shown} is too old for the CRDs and admission policies"),
+            "upgrade to 1.30 or later, best 1.33",
+        )
     }
 }
 
@@ -61,7 +69,11 @@ fn clock(skew: i64) -> Line {
         Line::ok("clock", format!("within {}s of the API server's", off.max(1)))
     } else {
         let side = if skew > 0 { "ahead of" } else { "behind" };
-        Line::warn("clock", format!("this machine is {} {side} the API server", span(off)), "set its clock; ages are taken from the API server")
+        Line::warn(
+            "clock",
+            format!("this machine is {} {side} the API server", span(off)),
+            "set its clock; ages are taken from the API server",
+        )
     }
 }
 
@@ -73,11 +85,21 @@ async fn argo_crd(cluster: &Cluster) -> Line {
             if workflows {
                 Line::ok(NAME, "workflows.argoproj.io v1alpha1 is served")
             } else {
-                Line::fail(NAME, "argoproj.io/v1alpha1 is served, but without workflows", "install the CRDs of Argo Workflows")
+                Line::fail(
+                    NAME,
+                    "argoproj.io/v1alpha1 is served, but without workflows",
+                    "install the CRDs of Argo Workflows",
+                )
             }
         }
-        Err(Fault::NotFound) => Line::fail(NAME, "workflows.argoproj.io is not installed", "install Argo Workflows, or use another --context"),
-        Err(fault) => Line::fail(NAME, format!("can't be looked up: {fault}"), "ask for the right to read API discovery"),
+        Err(Fault::NotFound) => Line::fail(
+            NAME,
+            "workflows.argoproj.io is not installed",
+            "install Argo Workflows, or use another --context",
+        ),
+        Err(fault) => {
+            Line::fail(NAME, format!("can't be looked up: {fault}"), "ask for the right to read API discovery")
+        }
     }
 }
 
@@ -126,99 +148,13 @@ fn some(all: &[String]) -> String {
     if rest == 0 { first.join(", ") } else { format!("{} and {}", first.join(", "), count(rest, "more field")) }
 }
 
-async fn operator(cluster: &Cluster, args: &CheckArgs) -> Line {
-    const NAME: &str = "operator";
-    let at = format!("{}/{}", args.lease_namespace, args.lease_name);
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}", args.lease_namespace, args.lease_name);
-    match cluster.object(&path).await {
-        Ok(lease) => leader(&lease, &at, cluster.now()),
-        Err(Fault::NotFound) => Line::warn(
-            NAME,
-            format!("not running: no lease {at}"),
-            "install it (deploy/), or name its namespace with --lease-namespace; stuck and explain work without it",
-        ),
-        Err(fault) => Line::warn(NAME, format!("lease {at} can't be read: {fault}"), "ask for the right to get that lease"),
-    }
-}
-
-fn leader(lease: &Value, at: &str, now: Timestamp) -> Line {
-    const NAME: &str = "operator";
-    let holder = lease.pointer("/spec/holderIdentity").and_then(Value::as_str).unwrap_or_default();
-    let lasts = lease.pointer("/spec/leaseDurationSeconds").and_then(Value::as_i64).unwrap_or(15);
-    let remedy = format!("kubectl -n {} get pods, and read the log of unstick", at.split('/').next().unwrap_or_default());
-    let Some(renewed) = renewed(lease) else {
-        return Line::fail(NAME, format!("lease {at} was never renewed"), remedy);
-    };
-    let age = seconds_since(renewed, now);
-    if holder.is_empty() {
-        Line::fail(NAME, format!("nobody holds lease {at}, released {} ago", span(age)), remedy)
-    } else if age > lasts {
-        Line::fail(NAME, format!("{holder} last renewed lease {at} {} ago", span(age)), remedy)
-    } else {
-        Line::ok(NAME, format!("{holder} leads, lease {at} renewed {} ago", span(age)))
-    }
-}
-
-async fn argo_instances(cluster: &Cluster, watchdog: Option<&Value>) -> Vec<Line> {
-    let spec: WatchdogSpec = watchdog.and_then(|w| serde_json::from_value(w["spec"].clone()).ok()).unwrap_or_default();
-    let mut lines = Vec::new();
-    for instance in &spec.argo {
-        let name = format!("Argo {}", instance.name);
-        if instance.lease.is_empty() {
-            lines.push(reported(&name, &instance.name, watchdog));
-            continue;
-        }
-        let at = format!("{}/{}", instance.namespace, instance.lease);
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}", instance.namespace, instance.lease);
-        lines.push(match cluster.object(&path).await {
-            Ok(lease) => controller(&name, &lease, &at, &instance.namespace, cluster.now()),
-            Err(Fault::NotFound) => Line::warn(
-                &name,
-                format!("no lease {at}: whether its controller is up can't be known"),
-                "name the controller's namespace, lease or metrics address in spec.argo of the Watchdog object",
-            ),
-            Err(fault) => Line::warn(&name, format!("lease {at} can't be read: {fault}"), "ask for the right to get that lease"),
-        });
-    }
-    lines
-}
-
-fn controller(name: &str, lease: &Value, at: &str, namespace: &str, now: Timestamp) -> Line {
-    let age = renewed(lease).map_or_else(|| "never".to_owned(), |t| format!("{} ago", span(seconds_since(t, now))));
-    match lease_state(lease, now) {
-        ArgoState::Up => Line::ok(name, format!("controller is up, lease {at} renewed {age}")),
-        ArgoState::Down => Line::fail(
-            name,
-            format!("controller is down, lease {at} renewed {age}: no workflow moves"),
-            format!("kubectl -n {namespace} get pods, and read the log of its workflow-controller"),
-        ),
-        ArgoState::Unknown => Line::warn(
-            name,
-            format!("lease {at} was never renewed: whether the controller is up can't be known"),
-            format!("kubectl -n {namespace} get pods"),
-        ),
-    }
-}
-
-/// An instance without a Lease: its metrics address can be reached from inside only, so the operator's word counts.
-fn reported(name: &str, instance: &str, watchdog: Option<&Value>) -> Line {
-    let said = watchdog
-        .and_then(|w| w.pointer("/status/argo"))
-        .and_then(Value::as_array)
-        .and_then(|all| all.iter().find(|a| a["name"] == instance));
-    let state = said.and_then(|a| a["state"].as_str()).unwrap_or("Unknown");
-    let message = said.and_then(|a| a["message"].as_str()).unwrap_or_default();
-    match state {
-        "Up" => Line::ok(name, format!("controller is up, says the operator. {message}").trim_end()),
-        "Down" => Line::fail(name, format!("controller is down, says the operator. {message}").trim_end(), "read the log of its workflow-controller"),
-        _ => Line::warn(name, "it has no lease, and the operator has not said how it is", "set its metricsURL or lease in the Watchdog object"),
-    }
-}
-
 async fn policies(cluster: &Cluster, args: &CheckArgs) -> Line {
     const NAME: &str = "policies";
     const OURS: &str = "/apis/unstick.dev/v1alpha1";
-    let own = args.namespace.as_ref().map_or_else(|| format!("{OURS}/workflowpolicies"), |n| format!("{OURS}/namespaces/{n}/workflowpolicies"));
+    let own = args
+        .namespace
+        .as_ref()
+        .map_or_else(|| format!("{OURS}/workflowpolicies"), |n| format!("{OURS}/namespaces/{n}/workflowpolicies"));
     let mut paths = vec![own];
     if args.namespace.is_none() {
         paths.push(format!("{OURS}/clusterworkflowpolicies"));
@@ -234,7 +170,9 @@ async fn policies(cluster: &Cluster, args: &CheckArgs) -> Line {
         };
         match cluster.each(&path, "", &mut look).await {
             Ok(()) | Err(Fault::NotFound) => {}
-            Err(fault) => return Line::warn(NAME, format!("can't be listed: {fault}"), "ask for the right to list policies"),
+            Err(fault) => {
+                return Line::warn(NAME, format!("can't be listed: {fault}"), "ask for the right to list policies");
+            }
         }
     }
     if all == 0 {
@@ -242,7 +180,11 @@ async fn policies(cluster: &Cluster, args: &CheckArgs) -> Line {
     } else if bad.is_empty() {
         Line::ok(NAME, format!("{all} in force or waiting to be read"))
     } else {
-        Line::fail(NAME, format!("{} of {all} not ready: {}", bad.len(), bad.join("; ")), "correct the field it names; unstick policy lint finds more")
+        Line::fail(
+            NAME,
+            format!("{} of {all} not ready: {}", bad.len(), bad.join("; ")),
+            "correct the field it names; unstick policy lint finds more",
+        )
     }
 }
 
@@ -263,43 +205,14 @@ mod tests {
     use super::*;
     use crate::cli::check::Level;
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_795_255_200 + seconds).unwrap()
-    }
-
-    fn lease(holder: &str, seconds: i64) -> Value {
-        json!({"spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": at(seconds).to_string()}})
-    }
-
     #[test]
     fn versions_of_kubernetes() {
         let level = |minor: &str| kubernetes(&json!({"major": "1", "minor": minor, "gitVersion": "v1"})).level;
-        assert_eq!([level("34+"), level("33"), level("32"), level("29")], [Level::Ok, Level::Ok, Level::Warn, Level::Fail]);
+        assert_eq!(
+            [level("34+"), level("33"), level("32"), level("29")],
+            [Level::Ok, Level::Ok, Level::Warn, Level::Fail]
+        );
         assert_eq!(kubernetes(&json!({})).level, Level::Fail);
-    }
-
-    #[test]
-    fn a_lease_tells_who_leads() {
-        assert_eq!(leader(&lease("unstick-0", 0), "u/u", at(15)).level, Level::Ok);
-        assert_eq!(leader(&lease("unstick-0", 0), "u/u", at(16)).level, Level::Fail);
-        assert_eq!(leader(&lease("", 0), "u/u", at(1)).level, Level::Fail);
-        assert_eq!(leader(&json!({"spec": {}}), "u/u", at(1)).level, Level::Fail);
-    }
-
-    #[test]
-    fn argo_is_down_after_a_minute_without_renewal() {
-        let level = |now| controller("Argo default", &lease("c", 0), "argo/c", "argo", at(now)).level;
-        assert_eq!([level(60), level(61)], [Level::Ok, Level::Fail]);
-        assert_eq!(controller("x", &json!({}), "a/c", "a", at(0)).level, Level::Warn);
-    }
-
-    #[test]
-    fn without_a_lease_the_operators_word_counts() {
-        let word = |state: &str| json!({"status": {"argo": [{"name": "b", "state": state}]}});
-        assert_eq!(reported("Argo b", "b", Some(&word("Up"))).level, Level::Ok);
-        assert_eq!(reported("Argo b", "b", Some(&word("Down"))).level, Level::Fail);
-        assert_eq!(reported("Argo b", "a", Some(&word("Up"))).level, Level::Warn);
-        assert_eq!(reported("Argo b", "b", None).level, Level::Warn);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! The rights the operator needs, and asking the API server for each.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{Account, CheckArgs, Line};
+use crate::api::crds;
+use crate::api::watchdog::WatchdogSpec;
 use crate::cli::source::cluster::{Cluster, Fault};
 
 /// Where a right applies.
@@ -14,6 +18,8 @@ pub enum Reach {
     Cluster,
     /// The operator's own namespace.
     Own,
+    /// The namespaces of the Argo controllers it is told of.
+    Argo,
 }
 
 /// Verbs on one resource.
@@ -31,82 +37,108 @@ const fn right(group: &'static str, resource: &'static str, verbs: &'static [&'s
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
+const STATUS: &[&str] = &["patch", "update"];
 const OURS: &str = "unstick.dev";
 
-/// Everything the operator needs; deploy/ grants this and nothing else.
+/// Everything the operator needs; deploy/ grants this and nothing else, a test holds both together.
 pub const NEEDED: &[Right] = &[
     right("argoproj.io", "workflows", READ, Reach::Watched),
     right(OURS, "workflowpolicies", READ, Reach::Watched),
-    right(OURS, "workflowpolicies/status", &["patch"], Reach::Watched),
-    right(OURS, "workflowincidents", &["get", "list", "watch", "create", "delete"], Reach::Watched),
-    right(OURS, "workflowincidents/status", &["patch"], Reach::Watched),
+    right(OURS, "workflowpolicies/status", STATUS, Reach::Watched),
+    right(OURS, "workflowincidents", &["get", "list", "watch", "create", "update", "patch", "delete"], Reach::Watched),
+    right(OURS, "workflowincidents/status", STATUS, Reach::Watched),
     right("events.k8s.io", "events", &["create", "patch"], Reach::Watched),
     right(OURS, "clusterworkflowpolicies", READ, Reach::Cluster),
-    right(OURS, "clusterworkflowpolicies/status", &["patch"], Reach::Cluster),
+    right(OURS, "clusterworkflowpolicies/status", STATUS, Reach::Cluster),
     right(OURS, "watchdogs", READ, Reach::Cluster),
-    right(OURS, "watchdogs/status", &["patch"], Reach::Cluster),
+    right(OURS, "watchdogs/status", STATUS, Reach::Cluster),
     right("", "namespaces", READ, Reach::Cluster),
+    // Of our own CRDs only.
     right("apiextensions.k8s.io", "customresourcedefinitions", &["get"], Reach::Cluster),
-    // Its own, and those of the Argo controllers it is told of.
-    right("coordination.k8s.io", "leases", &["get"], Reach::Cluster),
-    right("coordination.k8s.io", "leases", &["create", "update"], Reach::Own),
+    right("coordination.k8s.io", "leases", READ, Reach::Argo),
+    right("coordination.k8s.io", "leases", &["get", "create", "update"], Reach::Own),
 ];
 
 /// What this version never does: a right to it is one too many.
-pub const NEVER: &[Right] = &[right("argoproj.io", "workflows", &["create", "update", "patch", "delete"], Reach::Watched)];
+pub const NEVER: &[Right] =
+    &[right("argoproj.io", "workflows", &["create", "update", "patch", "delete"], Reach::Watched)];
 
 /// Asks for every right.
-pub async fn check(cluster: &Cluster, args: &CheckArgs) -> Vec<Line> {
+pub async fn check(cluster: &Cluster, args: &CheckArgs, spec: &WatchdogSpec) -> Vec<Line> {
     let account = args.account();
     let whose = account.as_ref().map_or_else(|| "you have".to_owned(), |a| format!("{}:{} has", a.namespace, a.name));
+    let all = reviews(NEEDED, args, spec);
     let mut missing = Vec::new();
-    let mut asked = 0;
-    for right in wanted(NEEDED, args) {
-        for verb in right.verbs {
-            asked += 1;
-            match allowed(cluster, right, verb, args).await {
-                Ok(true) => {}
-                Ok(false) => missing.push(shown(right, verb)),
-                Err(fault) => return vec![unasked(&fault, account.as_ref())],
-            }
+    for review in &all {
+        match allowed(cluster, review).await {
+            Ok(true) => {}
+            Ok(false) => missing.push(review.shown.clone()),
+            Err(fault) => return vec![unasked(&fault, account.as_ref())],
         }
     }
+    missing.dedup();
     let mut lines = Vec::new();
     if missing.is_empty() {
-        lines.push(Line::ok("rights", format!("{whose} all {asked} rights the operator needs")));
+        lines.push(Line::ok("rights", format!("{whose} all {} rights the operator needs", all.len())));
     } else {
-        let overlay = if args.namespace.is_some() { "the Role" } else { "the ClusterRole" };
+        let role = if args.namespace.is_some() { "deploy/overlays/namespaced" } else { "deploy/base" };
         lines.push(Line::fail(
             "rights",
-            format!("{} of {asked} missing: {}", missing.len(), missing.join("; ")),
-            format!("apply {overlay} in deploy/ and bind it to the operator's ServiceAccount"),
+            format!("{} of {} missing: {}", missing.len(), all.len(), missing.join("; ")),
+            format!("apply the roles in {role} and bind them to the operator's service account"),
         ));
     }
     // Only of the operator's own account: people may well have more.
     if account.is_some() {
         let mut extra = Vec::new();
-        for right in wanted(NEVER, args) {
-            for verb in right.verbs {
-                if matches!(allowed(cluster, right, verb, args).await, Ok(true)) {
-                    extra.push(shown(right, verb));
-                }
+        for review in reviews(NEVER, args, spec) {
+            if matches!(allowed(cluster, &review).await, Ok(true)) {
+                extra.push(review.shown);
             }
         }
         if !extra.is_empty() {
-            lines.push(Line::warn(
-                "rights",
-                format!("more than this version uses: {}", extra.join("; ")),
-                "remove them: it only observes",
-            ));
+            let message = format!("more than this version uses: {}", extra.join("; "));
+            lines.push(Line::warn("rights", message, "remove them: it only observes"));
         }
     }
     lines
 }
 
-/// Those that apply to an operator with these flags.
-fn wanted<'a>(rights: &'a [Right], args: &CheckArgs) -> impl Iterator<Item = &'a Right> {
-    let whole = args.namespace.is_none();
-    rights.iter().filter(move |r| whole || r.reach != Reach::Cluster)
+/// One question to the API server.
+struct Review {
+    shown: String,
+    attributes: Value,
+}
+
+/// The questions for an operator with these flags: one for each verb, place and name.
+fn reviews(rights: &[Right], args: &CheckArgs, spec: &WatchdogSpec) -> Vec<Review> {
+    let own = args.namespace.as_deref();
+    let mut all = Vec::new();
+    for right in rights {
+        let places: BTreeSet<&str> = match right.reach {
+            Reach::Watched => [own.unwrap_or_default()].into(),
+            Reach::Cluster if own.is_some() => BTreeSet::new(),
+            Reach::Cluster => [""].into(),
+            Reach::Own => [args.lease_namespace.as_str()].into(),
+            // With one namespace only, Argo's Lease is read where it is there.
+            Reach::Argo => own.map_or_else(|| spec.argo.iter().map(|i| i.namespace.as_str()).collect(), |n| [n].into()),
+        };
+        let names: Vec<&str> = match right.resource {
+            "customresourcedefinitions" => crds::all().iter().map(crds::name).collect(),
+            _ => vec![""],
+        };
+        let (resource, sub) = right.resource.split_once('/').unwrap_or((right.resource, ""));
+        for place in &places {
+            for (name, verb) in names.iter().flat_map(|n| right.verbs.iter().map(move |v| (n, v))) {
+                let attributes = json!({
+                    "group": right.group, "resource": resource, "subresource": sub,
+                    "verb": verb, "namespace": place, "name": name,
+                });
+                all.push(Review { shown: shown(right, verb), attributes });
+            }
+        }
+    }
+    all
 }
 
 fn shown(right: &Right, verb: &str) -> String {
@@ -122,33 +154,25 @@ fn unasked(fault: &Fault, account: Option<&Account>) -> Line {
         (Fault::Denied(why), Some(account)) => Line::fail(
             "rights",
             format!("can't ask as {}:{}: {why}", account.namespace, account.name),
-            "run it as somebody who may impersonate ServiceAccounts, or without --as-operator",
+            "run it as somebody who may impersonate service accounts, or without --as-operator",
         ),
-        _ => Line::fail("rights", format!("can't be asked for: {fault}"), "run it again; the API server must answer access reviews"),
+        _ => Line::fail(
+            "rights",
+            format!("can't be asked for: {fault}"),
+            "run it again; the API server must answer access reviews",
+        ),
     }
 }
 
-/// A SelfSubjectAccessReview; with impersonation "self" is the ServiceAccount.
-async fn allowed(cluster: &Cluster, right: &Right, verb: &str, args: &CheckArgs) -> Result<bool, Fault> {
-    let review = review(right, verb, args);
-    let answer = cluster.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
-    Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
-}
-
-fn review(right: &Right, verb: &str, args: &CheckArgs) -> Value {
-    let namespace = match right.reach {
-        Reach::Watched => args.namespace.as_deref().unwrap_or_default(),
-        Reach::Cluster => "",
-        Reach::Own => &args.lease_namespace,
-    };
-    let (resource, sub) = right.resource.split_once('/').unwrap_or((right.resource, ""));
-    json!({
+/// A self access review; with impersonation "self" is the service account.
+async fn allowed(cluster: &Cluster, review: &Review) -> Result<bool, Fault> {
+    let object = json!({
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {
-            "group": right.group, "resource": resource, "subresource": sub, "verb": verb, "namespace": namespace,
-        }},
-    })
+        "spec": {"resourceAttributes": review.attributes},
+    });
+    let answer = cluster.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &object).await?;
+    Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What is wrong with policy files: schema, then values, then how the policies stand to each other.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -35,7 +37,7 @@ pub struct Policy {
     pub namespace: String,
     pub name: String,
     pub created: Option<Timestamp>,
-    /// `None` for a WorkflowPolicy.
+    /// `None` for a `WorkflowPolicy`.
     pub cluster: Option<ClusterPolicySpec>,
     pub spec: PolicySpec,
 }
@@ -75,7 +77,13 @@ impl Report {
         let of = shown(kind, &namespace, if name.is_empty() { "(no name)" } else { &name });
         let before = self.problems.len();
         let mut say = |severity: &'static str, field: &str, message: String| {
-            self.problems.push(Problem { file: file.to_owned(), object: of.clone(), severity, field: field.to_owned(), message });
+            self.problems.push(Problem {
+                file: file.to_owned(),
+                object: of.clone(),
+                severity,
+                field: field.to_owned(),
+                message,
+            });
         };
         let version = format!("{GROUP}/{VERSION}");
         if object["apiVersion"].as_str() != Some(&version) {
@@ -151,12 +159,12 @@ pub fn render(report: &Report, screen: Screen) -> String {
         let tone = if p.severity == "error" { Tone::Bad } else { Tone::Waiting };
         let text = if p.field.is_empty() { p.message.clone() } else { format!("{} {}", p.field, p.message) };
         let mark = format!("{:<7}", p.severity);
-        out.push_str(&format!("  {}  {}\n", screen.paint(tone, &mark), wrap(&text, 11, 11, screen.width)));
+        let _ = writeln!(out, "  {}  {}", screen.paint(tone, &mark), wrap(&text, 11, 11, screen.width));
     }
     let errors = report.errors();
     let warnings = report.problems.len() - errors;
     let policies = words_of(report.policies.len());
-    out.push_str(&format!("{policies} readable; {}, {}\n", count(errors, "error"), count(warnings, "warning")));
+    let _ = writeln!(out, "{policies} readable; {}, {}", count(errors, "error"), count(warnings, "warning"));
     out
 }
 

@@ -17,7 +17,7 @@ pub enum PolicyCommand {
     Lint(LintArgs),
     /// Print a commented policy to start from; it is also what is used where there is none
     Init {
-        /// Write a WorkflowPolicy for this namespace instead of a cluster policy
+        /// Write the policy of one namespace instead of one for the cluster
         #[arg(short, long, value_name = "NS", value_parser = name)]
         namespace: Option<String>,
     },

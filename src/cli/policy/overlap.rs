@@ -42,7 +42,9 @@ fn shared_concerns(a: &Policy, b: &Policy) -> Vec<&'static str> {
 
 /// Every workflow that `b` selects is surely selected by `a` as well.
 fn covers(a: &Policy, b: &Policy) -> bool {
-    labels(&a.spec.selector, &b.spec.selector) && sources(&a.spec.workflows_from, &b.spec.workflows_from) && places(a, b)
+    labels(&a.spec.selector, &b.spec.selector)
+        && sources(&a.spec.workflows_from, &b.spec.workflows_from)
+        && places(a, b)
 }
 
 /// Each requirement of `a` stands in `b` too, so what meets `b` meets `a`.
@@ -93,13 +95,31 @@ pub fn find(policies: &[Policy]) -> Vec<Problem> {
             let both = both.join(", ");
             match line(a, b) {
                 Ordering::Less => {
-                    say(b, "warning", format!("never governs {both}: {} stands before it and selects all that it selects", a.shown()));
+                    say(
+                        b,
+                        "warning",
+                        format!("never governs {both}: {} stands before it and selects all that it selects", a.shown()),
+                    );
                 }
                 Ordering::Equal if j < i && covers(b, a) => {
-                    say(b, "warning", format!("selects the same as {}: which governs {both} depends on their age only; set spec.priority", a.shown()));
+                    say(
+                        b,
+                        "warning",
+                        format!(
+                            "selects the same as {}: which governs {both} depends on their age only; set spec.priority",
+                            a.shown()
+                        ),
+                    );
                 }
                 Ordering::Equal if !covers(b, a) => {
-                    say(b, "warning", format!("may never govern {both}: {} selects all that it selects, with the same priority; set spec.priority", a.shown()));
+                    say(
+                        b,
+                        "warning",
+                        format!(
+                            "may never govern {both}: {} selects all that it selects, with the same priority; set spec.priority",
+                            a.shown()
+                        ),
+                    );
                 }
                 _ => {}
             }

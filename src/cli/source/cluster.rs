@@ -1,6 +1,7 @@
 //! Reading from an API server: plain requests, so that nothing has to be installed there, and the server's clock.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,11 +65,11 @@ struct PageMeta {
 }
 
 impl Cluster {
-    /// Reads the kubeconfig (or the pod's ServiceAccount) and prepares a client; asks nothing yet.
+    /// Reads the kubeconfig (or the service account of a pod) and prepares a client; asks nothing yet.
     pub async fn open(global: &Global, as_whom: Option<Impersonate>) -> anyhow::Result<Self> {
         let mut config = config(global.kubeconfig.clone(), global.context.clone()).await?;
         config.connect_timeout = Some(Duration::from_secs(10));
-        config.read_timeout = Some(Duration::from_secs(60));
+        config.read_timeout = Some(Duration::from_mins(1));
         if let Some(whom) = as_whom {
             config.auth_info.impersonate = Some(whom.user);
             config.auth_info.impersonate_groups = Some(whom.groups);
@@ -155,7 +156,8 @@ impl Cluster {
             .map_err(|e| fail(&e))?;
         let response = self.client.send(request).await.map_err(|e| fail(&root(&e)))?;
         let status = response.status().as_u16();
-        if let Some(date) = response.headers().get(http::header::DATE).and_then(|v| v.to_str().ok()).and_then(http_date) {
+        if let Some(date) = response.headers().get(http::header::DATE).and_then(|v| v.to_str().ok()).and_then(http_date)
+        {
             self.date.set(Some(date));
         }
         let bytes = response.into_body().collect().await.map_err(|e| fail(&root(&e)))?.to_bytes();
@@ -205,7 +207,7 @@ pub fn escape(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

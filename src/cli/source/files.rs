@@ -33,7 +33,8 @@ pub fn read(path: &Path, stdin: &mut dyn Read) -> anyhow::Result<String> {
 /// Where the text is neither JSON nor YAML, with the place.
 pub fn documents(text: String) -> anyhow::Result<Vec<String>> {
     if matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'[')) {
-        let json: Result<Vec<&RawValue>, _> = serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>().collect();
+        let json: Result<Vec<&RawValue>, _> =
+            serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>().collect();
         match json {
             Ok(all) if all.len() == 1 => return Ok(vec![text]),
             Ok(all) => return Ok(all.into_iter().map(|r| r.get().to_owned()).collect()),
@@ -69,7 +70,7 @@ pub fn objects(document: &str) -> Vec<(Head, &str)> {
     let with_head = |raw: &'_ RawValue, list_kind: &str| {
         let mut head = Head::read(raw.get());
         if head.kind.is_empty() {
-            head.kind = list_kind.strip_suffix("List").unwrap_or_default().to_owned();
+            list_kind.strip_suffix("List").unwrap_or_default().clone_into(&mut head.kind);
         }
         head
     };

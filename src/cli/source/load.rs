@@ -35,6 +35,7 @@ pub fn from_files(
     err: &mut dyn Write,
 ) -> anyhow::Result<Survey> {
     let selector = Selector::parse(&scope.selector).map_err(|e| anyhow!("-l: {e}"))?;
+    let now = now.unwrap_or_else(Timestamp::now);
     let mut texts = Vec::new();
     for path in files {
         let text = read(path, stdin)?;
@@ -66,7 +67,7 @@ pub fn from_files(
     let (mut names, mut outside) = (Vec::new(), BTreeSet::new());
     for (head, json) in all.iter().filter(|(h, _)| h.kind == "Workflow") {
         // Holders of locks have to be seen whatever is asked for; what is shown is filtered afterwards.
-        match engine.workflow(json) {
+        match engine.workflow(json, now) {
             Ok(()) => {
                 let here = scope.namespace.as_ref().is_none_or(|n| *n == head.namespace);
                 let id = (head.namespace.clone(), head.name.clone());
@@ -81,7 +82,8 @@ pub fn from_files(
             }
         }
     }
-    Ok(Survey { engine, now: now.unwrap_or_else(Timestamp::now), names, outside, namespaces: true })
+    engine.judge(now);
+    Ok(Survey { engine, now, names, outside, namespaces: true })
 }
 
 /// Feeds what a cluster has.
@@ -96,9 +98,12 @@ pub async fn from_cluster(
     argo_health(engine.as_mut(), cluster, &argo).await;
     policies(engine.as_mut(), cluster, scope, err).await?;
     incidents(engine.as_mut(), cluster, scope).await?;
-    let names = workflows(engine.as_mut(), cluster, scope, err).await?;
-    let outside = holders(engine.as_mut(), cluster).await;
+    // The server has answered by now, so this is its clock.
+    let started = now.unwrap_or_else(|| cluster.now());
+    let names = workflows(engine.as_mut(), cluster, scope, started, err).await?;
+    let outside = holders(engine.as_mut(), cluster, started).await;
     let now = now.unwrap_or_else(|| cluster.now());
+    engine.judge(now);
     Ok(Survey { engine, now, names, outside, namespaces: scope.namespace.is_none() })
 }
 
@@ -129,7 +134,7 @@ async fn argo_health(engine: &mut dyn Engine, cluster: &Cluster, spec: &Watchdog
     for instance in spec.argo.iter().filter(|i| !i.lease.is_empty()) {
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}", instance.namespace, instance.lease);
         if let Ok(lease) = cluster.object(&path).await {
-            engine.argo(&instance.name, lease_state(&lease, cluster.now()));
+            engine.argo_lease(&instance.namespace, &instance.lease, renewed(&lease));
         }
     }
 }
@@ -137,7 +142,7 @@ async fn argo_health(engine: &mut dyn Engine, cluster: &Cluster, spec: &Watchdog
 /// What a Lease says of its holder.
 pub fn lease_state(lease: &Value, now: Timestamp) -> ArgoState {
     match renewed(lease) {
-        Some(at) if now.as_second() - at.as_second() > LEASE_DOWN_AFTER => ArgoState::Down,
+        Some(at) if now.as_second() - at.as_second() >= LEASE_DOWN_AFTER => ArgoState::Down,
         Some(_) => ArgoState::Up,
         None => ArgoState::Unknown,
     }
@@ -148,13 +153,20 @@ pub fn renewed(lease: &Value) -> Option<Timestamp> {
     lease.pointer("/spec/renewTime")?.as_str()?.parse().ok()
 }
 
-async fn policies(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope, err: &mut dyn Write) -> anyhow::Result<()> {
+async fn policies(
+    engine: &mut dyn Engine,
+    cluster: &Cluster,
+    scope: &Scope,
+    err: &mut dyn Write,
+) -> anyhow::Result<()> {
     let of_namespaces = match &scope.namespace {
         Some(namespace) => format!("{OURS}/namespaces/{namespace}/workflowpolicies"),
         None => format!("{OURS}/workflowpolicies"),
     };
     let (mut found, mut missing) = (Vec::new(), false);
-    for (kind, path) in [("ClusterWorkflowPolicy", format!("{OURS}/clusterworkflowpolicies")), ("WorkflowPolicy", of_namespaces)] {
+    for (kind, path) in
+        [("ClusterWorkflowPolicy", format!("{OURS}/clusterworkflowpolicies")), ("WorkflowPolicy", of_namespaces)]
+    {
         let read = cluster
             .each(&path, "", &mut |json| {
                 let Ok(mut policy) = serde_json::from_str::<Value>(json) else { return };
@@ -187,17 +199,15 @@ async fn policies(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope, err
 }
 
 async fn namespaces(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope, err: &mut dyn Write) {
-    let read = match &scope.namespace {
-        Some(name) => cluster.text(&format!("/api/v1/namespaces/{name}")).await.map(|json| {
-            engine.namespace(name, Head::read(&json).labels);
-        }),
-        None => {
-            let mut feed = |json: &str| {
-                let head = Head::read(json);
-                engine.namespace(&head.name, head.labels);
-            };
-            cluster.each("/api/v1/namespaces", "", &mut feed).await
-        }
+    let read = if let Some(name) = &scope.namespace {
+        let read = cluster.text(&format!("/api/v1/namespaces/{name}")).await;
+        read.map(|json| engine.namespace(name, Head::read(&json).labels))
+    } else {
+        let mut feed = |json: &str| {
+            let head = Head::read(json);
+            engine.namespace(&head.name, head.labels);
+        };
+        cluster.each("/api/v1/namespaces", "", &mut feed).await
     };
     if let Err(fault) = read {
         // The one label that every namespace has.
@@ -229,6 +239,7 @@ async fn workflows(
     engine: &mut dyn Engine,
     cluster: &Cluster,
     scope: &Scope,
+    now: Timestamp,
     err: &mut dyn Write,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let path = match &scope.namespace {
@@ -238,7 +249,7 @@ async fn workflows(
     let mut names = Vec::new();
     let mut feed = |json: &str| {
         let head = Head::read(json);
-        match engine.workflow(json) {
+        match engine.workflow(json, now) {
             Ok(()) if scope.name.is_some() => names.push((head.namespace, head.name)),
             Ok(()) => {}
             Err(why) => {
@@ -246,37 +257,40 @@ async fn workflows(
             }
         }
     };
-    let read = match &scope.name {
-        Some(name) => match cluster.text(&format!("{path}/{name}")).await {
+    let read = if let Some(name) = &scope.name {
+        match cluster.text(&format!("{path}/{name}")).await {
             Ok(json) => {
                 feed(&json);
                 Ok(())
             }
             Err(Fault::NotFound) => {
-                return Err(anyhow!("workflow {name:?} not found in namespace {:?}", scope.namespace.as_deref().unwrap_or_default()));
+                let namespace = scope.namespace.as_deref().unwrap_or_default();
+                return Err(anyhow!("workflow {name:?} not found in namespace {namespace:?}"));
             }
             Err(fault) => Err(fault),
-        },
-        None => {
-            let query = if scope.selector.is_empty() { String::new() } else { format!("labelSelector={}", escape(&scope.selector)) };
-            cluster.each(&path, &query, &mut feed).await
         }
+    } else {
+        let labels = escape(&scope.selector);
+        let query = if labels.is_empty() { labels } else { format!("labelSelector={labels}") };
+        cluster.each(&path, &query, &mut feed).await
     };
     match read {
         Ok(()) => Ok(names),
-        Err(Fault::NotFound) => Err(anyhow!("Argo Workflows is not installed in this cluster: it has no workflows.argoproj.io")),
+        Err(Fault::NotFound) => {
+            Err(anyhow!("Argo Workflows is not installed in this cluster: it has no workflows.argoproj.io"))
+        }
         Err(fault) => Err(fault.into()),
     }
 }
 
 /// Looks up holders of locks that the list did not have.
-async fn holders(engine: &mut dyn Engine, cluster: &Cluster) -> BTreeSet<(String, String)> {
+async fn holders(engine: &mut dyn Engine, cluster: &Cluster, now: Timestamp) -> BTreeSet<(String, String)> {
     let mut outside = BTreeSet::new();
     for (namespace, name) in engine.wanted().into_iter().take(WANTED) {
         match cluster.text(&format!("{WORKFLOWS}/namespaces/{namespace}/workflows/{name}")).await {
             // One that can't be read stays unknown, as does one that may not be asked for.
             Ok(json) => {
-                if engine.workflow(&json).is_ok() {
+                if engine.workflow(&json, now).is_ok() {
                     outside.insert((namespace, name));
                 }
             }
