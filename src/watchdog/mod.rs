@@ -1,3 +1,237 @@
 //! The pure core: facts in, effects out. No I/O, no clock, no randomness.
+//!
+//! ```text
+//!   Input --> Watchdog::handle --> Effect            (at once)
+//!             Watchdog::next_wake --> Timestamp      (the earliest deadline; one timer)
+//!             Watchdog::next_write --> Write         (when a write is allowed: the rate limit pulls)
+//! ```
+//!
+//! `project` makes facts of a workflow, `index` keeps them, `diagnosis` judges them, `stuck` remembers the verdicts,
+//! `ledger` turns verdicts into incidents, `words` says them. Archive and ladder will stand beside `ledger`.
 
+pub mod agenda;
+pub mod completions;
+pub mod detect;
+pub mod diagnosis;
+pub mod effect;
+pub mod facts;
+pub mod health;
+pub mod index;
+pub mod input;
+pub mod intern;
+pub mod ledger;
+mod ledger_sync;
+pub mod nodes;
+pub mod observe;
+pub mod pods;
+pub mod policy;
+mod policy_status;
+pub mod project;
 pub mod report;
+mod sight;
+pub mod stuck;
+pub mod survey;
+pub mod tally;
+pub mod words;
+
+use std::collections::{HashMap, VecDeque};
+
+use jiff::Timestamp;
+
+use crate::api::reasons::UnknownReason;
+use crate::api::watchdog::WatchdogSpec;
+use crate::api::workflow::Secs;
+use agenda::Agenda;
+use completions::Completions;
+use effect::{Effect, Note, Write};
+use health::ArgoHealth;
+use index::{Index, Slot};
+use input::{Config, Input};
+use intern::Interner;
+use ledger::Ledger;
+use pods::StrayPods;
+use policy::Policies;
+use policy_status::Statuses;
+use stuck::Stuck;
+use tally::Tally;
+
+/// Owner of all state. One task calls it; nothing in it waits.
+#[derive(Debug)]
+pub struct Watchdog {
+    pub(crate) config: Config,
+    pub(crate) settings: WatchdogSpec,
+    pub(crate) index: Index,
+    pub(crate) agenda: Agenda,
+    pool: Interner,
+    pub(crate) policies: Policies,
+    pub(crate) argo: ArgoHealth,
+    pub(crate) pods: StrayPods,
+    pub tally: Tally,
+    pub(crate) stuck: HashMap<Slot, Stuck>,
+    pub(crate) unknown: HashMap<Slot, UnknownReason>,
+    /// Runs that wait for a lock, by the holder they name.
+    waiters: HashMap<(Box<str>, Box<str>), Vec<Slot>>,
+    pub(crate) ledger: Ledger,
+    pub(crate) statuses: Statuses,
+    events: VecDeque<(u64, Note)>,
+    pub(crate) completions: Completions,
+    blind: Option<UnknownReason>,
+    epoch: u32,
+    /// The first list of workflows has ended.
+    synced: bool,
+    leading: bool,
+    relist_wanted: bool,
+    next_ticket: u64,
+}
+
+impl Watchdog {
+    /// `bounds`: the upper bounds of each histogram family, from the catalogue.
+    pub fn new(config: Config, bounds: fn(&str) -> &'static [f64]) -> Self {
+        let settings = WatchdogSpec::default();
+        let mut argo = ArgoHealth::default();
+        argo.set(&settings.argo, 0);
+        Self {
+            config,
+            settings,
+            index: Index::default(),
+            agenda: Agenda::default(),
+            pool: Interner::default(),
+            policies: Policies::default(),
+            argo,
+            pods: StrayPods::default(),
+            tally: Tally::new(bounds),
+            stuck: HashMap::new(),
+            unknown: HashMap::new(),
+            waiters: HashMap::new(),
+            ledger: Ledger::default(),
+            statuses: Statuses::default(),
+            events: VecDeque::new(),
+            completions: Completions::default(),
+            blind: None,
+            epoch: 0,
+            synced: false,
+            leading: false,
+            relist_wanted: false,
+            next_ticket: 0,
+        }
+    }
+
+    /// Takes one input at `now`, the API server's time.
+    pub fn handle(&mut self, input: Input<'_>, now: Timestamp) -> Vec<Effect> {
+        let at = secs(now);
+        match input {
+            Input::ListBegin => self.list_begin(),
+            Input::ListEnd => self.list_end(now),
+            Input::Workflow(workflow) => self.workflow(workflow, now),
+            Input::WorkflowGone(workflow) => self.workflow_gone(workflow, now),
+            Input::Policy(seen) => self.policy(*seen, now),
+            Input::PolicyGone(key) => self.policy_gone(&key, now),
+            Input::Namespace { name, labels } => {
+                if self.policies.set_namespace(&name, labels) && self.policies.pick_namespaces() {
+                    self.relist_wanted |= self.synced;
+                }
+            }
+            Input::Settings(object) => self.settings(object.as_deref(), now),
+            Input::Incident(incident) => self.incident_seen(&incident, at),
+            Input::IncidentGone { namespace, name } => self.incident_gone(&namespace, &name, at),
+            Input::IncidentsListed => {
+                self.ledger.listed = true;
+                self.decide_all(at);
+            }
+            Input::Pod(pod) => self.pod(pod, now),
+            Input::PodGone { namespace, workflow, pod } => {
+                self.pods.remove(&namespace, &workflow, &pod);
+                self.judge_name(&namespace, &workflow, now);
+            }
+            Input::PodsReset => {
+                for (namespace, workflow) in self.pods.clear() {
+                    self.judge_name(&namespace, &workflow, now);
+                }
+            }
+            Input::ArgoLease { namespace, name, renewed } => {
+                self.argo.lease(&namespace, &name, renewed);
+                self.argo_judged(now);
+            }
+            Input::ArgoMetrics { instance, answered } => {
+                self.argo.metrics(&instance, answered, at);
+                self.argo_judged(now);
+            }
+            Input::Leading(mark) => self.leading(mark, at),
+            Input::Blind(reason) => {
+                if self.blind != reason {
+                    self.blind = reason;
+                    self.judge_all(now);
+                }
+            }
+            Input::Wrote { ticket, result } => self.wrote(ticket, result, at),
+            Input::WatermarkDurable => self.completions.commit(&mut self.tally),
+            Input::Tick => {}
+        }
+        self.due(now);
+        if std::mem::take(&mut self.relist_wanted) { vec![Effect::Relist] } else { Vec::new() }
+    }
+
+    /// The earliest instant at which something becomes due by time alone.
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = secs(now);
+        [self.agenda.first(), self.argo.next(at), self.ledger.next_expiry(), self.statuses.next_due(self.leading)]
+            .into_iter()
+            .flatten()
+            .min()
+            .and_then(|s| Timestamp::from_second(i64::from(s)).ok())
+    }
+
+    /// The most urgent write, if any: closing and opening incidents, then statuses, events, and clearing up.
+    pub fn next_write(&mut self, now: Timestamp) -> Option<Write> {
+        if !self.leading || !self.synced || !self.ledger.listed {
+            return None;
+        }
+        self.pull(secs(now))
+    }
+
+    pub fn is_leading(&self) -> bool {
+        self.leading
+    }
+
+    pub fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// Writes that wait now.
+    pub fn writes_waiting(&self) -> usize {
+        self.ledger.waiting() + self.events.len() + self.statuses.waiting()
+    }
+
+    /// The watermark to write to the Lease so that finished runs may be counted.
+    pub fn watermark(&mut self) -> Option<String> {
+        if self.leading { self.completions.prepare() } else { None }
+    }
+
+    fn due(&mut self, now: Timestamp) {
+        let at = secs(now);
+        while let Some((due, slot)) = self.agenda.pop_due(at) {
+            if let Some(facts) = self.index.get_mut(slot) {
+                facts.deadline = 0;
+            }
+            self.judge_at(slot, now, due);
+        }
+        self.argo_judged(now);
+    }
+
+    fn argo_judged(&mut self, now: Timestamp) {
+        if self.argo.judge(secs(now)) {
+            self.statuses.touch();
+            self.judge_all(now);
+        }
+    }
+}
+
+/// Whole seconds, as Kubernetes keeps them.
+pub fn secs(at: Timestamp) -> Secs {
+    Secs::try_from(at.as_second().max(0)).unwrap_or(Secs::MAX)
+}
+
+/// The instant of whole seconds.
+pub fn instant(at: Secs) -> Timestamp {
+    Timestamp::from_second(i64::from(at)).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,32 @@
+//! The test bed: a real control plane, the real Argo controller, and stand-ins for what needs machines of its own.
+//!
+//! ```text
+//!   Bed::start        etcd + kube-apiserver, audit log on      Operator::start   the program under test, own identity
+//!   Argo::start       workflow-controller 3.7                  Audit             what everybody really did
+//!   Kubelet::start    walks pods as annotations tell it        bed.submit / wait_for
+//! ```
+//!
+//! Nothing outlives the process that started it, however that ends. Parts are built once into a cache outside the tree.
+
+mod access;
+mod apply;
+mod argo;
+mod audit;
+mod cache;
+mod golang;
+pub mod http1;
+mod kubelet;
+mod operator;
+pub mod parts;
+mod process;
+pub mod scenario;
+mod server;
+pub mod workflow;
+
+pub use argo::{Argo, ArgoOptions};
+pub use audit::{Audit, Entry};
+pub use kubelet::Kubelet;
+pub use operator::{Operator, OperatorOptions};
+pub use process::{Figures, Part, free_port};
+pub use server::{Bed, Options};
+pub use workflow::WorkflowRef;

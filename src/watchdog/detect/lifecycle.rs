@@ -1,0 +1,45 @@
+//! Taken up, told to stop, deleted: what should happen to a workflow and doesn't.
+
+use super::nodes;
+use crate::api::reasons::Reason;
+use crate::api::workflow::NodeKind;
+use crate::watchdog::diagnosis::Found;
+use crate::watchdog::facts::{Facts, Phase, Shutdown};
+use crate::watchdog::health::ArgoHealth;
+
+/// Deleted, but a finalizer holds the object.
+pub fn deletion_blocked(facts: &Facts) -> Found {
+    let held = facts.rare.as_ref().is_some_and(|r| !r.finalizers.is_empty());
+    (facts.deleted != 0 && held).then_some((Reason::Finalizer, facts.deleted, None))
+}
+
+/// No controller has put its phase on the workflow. Argo's own health check tests the same label.
+pub fn not_picked_up(facts: &Facts, argo: &ArgoHealth) -> Found {
+    if facts.phase != Phase::Unset || facts.picked_up || facts.deleted != 0 {
+        return None;
+    }
+    let reason = if argo.lists(facts) { Reason::Unreconciled } else { Reason::NoController };
+    // A retry clears phase and label and sets a new start.
+    Some((reason, facts.created.max(facts.started), None))
+}
+
+/// Told to stop or terminate and still there. Argo stores no time of it: the clock is ours.
+pub fn stopping(facts: &Facts) -> Found {
+    if facts.shutdown == Shutdown::None {
+        return None;
+    }
+    let since = facts.rare.as_ref().map_or(0, |r| r.shutdown_since);
+    let reason = if facts.suspended_since != 0 {
+        // argo-workflows #17041: with spec.suspend a shutdown is a silent no-op.
+        Reason::ShutdownIgnoredWhileSuspended
+    } else if !facts.waiting().is_empty() {
+        Reason::LockWait
+    } else if nodes(facts).any(|(_, n)| n.hooked) {
+        Reason::ExitHandlerRunning
+    } else if nodes(facts).any(|(_, n)| matches!(n.kind, NodeKind::Pod | NodeKind::Container)) {
+        Reason::PodsRemain
+    } else {
+        Reason::Unexplained
+    };
+    Some((reason, since, None))
+}

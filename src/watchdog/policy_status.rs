@@ -1,0 +1,328 @@
+//! What policies and the Watchdog object say of themselves. Written only when it differs from what the server has, and
+//! each at most once in `Config::status_every`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::effect::Op;
+use super::facts::Facts;
+use super::input::Wrote;
+use super::policy::{Origin, PolicyKey};
+use super::{Watchdog, instant};
+use crate::api::condition::{self, Condition, ConditionStatus};
+use crate::api::policy::{DetectionCount, GovernedElsewhere, OldestStuck, PolicySpec, PolicyStatus};
+use crate::api::reasons::{ArgoState, ConditionReason, ConditionType, Mode, UnknownReason};
+use crate::api::validate::{Problem, Severity, not_in_force};
+use crate::api::watchdog::{ArgoHealth, Watchdog as WatchdogObject, WatchdogStatus};
+use crate::api::workflow::Secs;
+
+#[derive(Debug)]
+struct Entry {
+    n: u64,
+    generation: i64,
+    served: bool,
+    mode: Mode,
+    problems: Vec<Problem>,
+    not_in_force: Vec<(&'static str, Mode)>,
+    observed: PolicyStatus,
+    wanted: Option<PolicyStatus>,
+    written_at: Secs,
+    in_flight: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Statuses {
+    policies: BTreeMap<PolicyKey, Entry>,
+    watchdog: Option<(i64, WatchdogStatus)>,
+    watchdog_wanted: Option<WatchdogStatus>,
+    watchdog_written: Secs,
+    touched: bool,
+    refreshed: Secs,
+    next: u64,
+    every: Secs,
+}
+
+/// Ticket of the Watchdog object's status.
+const WATCHDOG: u64 = 0;
+/// How often what is said is worked out anew.
+const REFRESH: Secs = 2;
+
+impl Statuses {
+    pub fn seen(&mut self, origin: &Origin, spec: Option<&PolicySpec>, problems: Vec<Problem>, status: Option<PolicyStatus>, served: bool) {
+        self.next += 1;
+        let old = self.policies.remove(&origin.key);
+        let fresh = Entry {
+            n: old.as_ref().map_or(self.next, |o| o.n),
+            generation: origin.generation,
+            served,
+            mode: spec.and_then(|s| s.remediation.as_ref()).map_or(Mode::Observe, |r| r.mode),
+            problems,
+            not_in_force: spec.map(not_in_force).unwrap_or_default(),
+            observed: status.unwrap_or_default(),
+            wanted: None,
+            written_at: old.as_ref().map_or(0, |o| o.written_at),
+            in_flight: old.as_ref().is_some_and(|o| o.in_flight),
+        };
+        self.policies.insert(origin.key.clone(), fresh);
+        self.touched = true;
+    }
+
+    pub fn gone(&mut self, key: &PolicyKey) {
+        self.policies.remove(key);
+        self.touched = true;
+    }
+
+    pub fn watchdog_seen(&mut self, object: Option<&WatchdogObject>) {
+        self.watchdog =
+            object.map(|o| (o.metadata.generation.unwrap_or(1), o.status.clone().unwrap_or_default()));
+        self.touched = true;
+    }
+
+    /// Something has changed that may be said in a status.
+    pub fn touch(&mut self) {
+        self.touched = true;
+    }
+
+    pub fn restart(&mut self) {
+        self.touched = true;
+        for e in self.policies.values_mut() {
+            e.in_flight = false;
+        }
+    }
+
+    pub fn stale(&self, now: Secs) -> bool {
+        self.touched && self.refreshed.saturating_add(REFRESH) <= now
+    }
+
+    pub fn next_due(&self, leading: bool) -> Option<Secs> {
+        if !leading {
+            return None;
+        }
+        let refresh = self.touched.then(|| self.refreshed.saturating_add(REFRESH));
+        let write = self.policies.values().filter(|e| e.wanted.is_some() && !e.in_flight).map(|e| e.written_at.saturating_add(self.every)).min();
+        let own = self.watchdog_wanted.as_ref().map(|_| self.watchdog_written.saturating_add(self.every));
+        [refresh, write, own].into_iter().flatten().min()
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.policies.values().filter(|e| e.wanted.is_some()).count() + usize::from(self.watchdog_wanted.is_some())
+    }
+
+    pub fn pull(&mut self, now: Secs) -> Option<(u64, Op)> {
+        let every = self.every;
+        let due = |written: Secs| written == 0 || written.saturating_add(every) <= now;
+        if due(self.watchdog_written) && let Some(status) = self.watchdog_wanted.take() {
+            self.watchdog_written = now;
+            if let Some((_, observed)) = &mut self.watchdog {
+                *observed = status.clone();
+            }
+            return Some((WATCHDOG, Op::WatchdogStatus(Box::new(status))));
+        }
+        let (key, entry) = self.policies.iter_mut().find(|(_, e)| e.wanted.is_some() && !e.in_flight && due(e.written_at))?;
+        let status = entry.wanted.take()?;
+        entry.written_at = now;
+        entry.in_flight = true;
+        entry.observed = status.clone();
+        Some((entry.n, Op::PolicyStatus { key: key.clone(), status: Box::new(status) }))
+    }
+
+    pub fn wrote(&mut self, n: u64, result: Wrote, now: Secs) {
+        if n == WATCHDOG {
+            if result == Wrote::Failed {
+                self.touched = true;
+                self.watchdog_written = now;
+                if let Some((_, observed)) = &mut self.watchdog {
+                    *observed = WatchdogStatus::default();
+                }
+            }
+            return;
+        }
+        if let Some(entry) = self.policies.values_mut().find(|e| e.n == n) {
+            entry.in_flight = false;
+            if result == Wrote::Failed {
+                entry.observed = PolicyStatus::default();
+                self.touched = true;
+            }
+        }
+    }
+
+    /// (served, refused)
+    pub fn counts(&self) -> (usize, usize) {
+        let served = self.policies.values().filter(|e| e.served).count();
+        (served, self.policies.len() - served)
+    }
+
+    pub fn readiness(&self) -> impl Iterator<Item = (&PolicyKey, bool)> {
+        self.policies.iter().map(|(k, e)| (k, e.served))
+    }
+}
+
+/// What one pass over the index finds of one policy.
+#[derive(Default)]
+struct Seen {
+    matched: i64,
+    stuck: i64,
+    elsewhere: i64,
+    examples: Vec<String>,
+    oldest: Option<(Secs, String, String)>,
+    next: Option<(Secs, String)>,
+    per_detection: HashMap<u16, i64>,
+}
+
+impl Watchdog {
+    pub(super) fn refresh_statuses(&mut self, now: Secs) {
+        self.statuses.touched = false;
+        self.statuses.refreshed = now;
+        self.statuses.every = self.config.status_every;
+        let mut seen: HashMap<u16, Seen> = HashMap::new();
+        for (slot, facts) in self.index.iter().filter(|(_, f)| !f.is_finished()) {
+            let Some(governor) = facts.governor() else { continue };
+            for other in facts.line.iter().skip(1) {
+                let s = seen.entry(*other).or_default();
+                s.elsewhere += 1;
+                if s.examples.len() < 10 {
+                    let by = self.policies.get(governor).map_or("", |p| &p.label);
+                    s.examples.push(format!("{}/{} ({by})", facts.namespace, facts.name));
+                }
+            }
+            let s = seen.entry(governor).or_default();
+            s.matched += 1;
+            if facts.deadline != 0 && s.next.as_ref().is_none_or(|(at, _)| facts.deadline < *at) {
+                s.next = Some((facts.deadline, format!("{}/{}", facts.namespace, facts.name)));
+            }
+            if let Some(stuck) = self.stuck.get(&slot) {
+                s.count(facts, stuck, self.policies.get(governor));
+            }
+        }
+        let keys: Vec<PolicyKey> = self.statuses.policies.keys().cloned().collect();
+        for key in keys {
+            let index = self.policies.find(&key);
+            let found = index.and_then(|i| seen.remove(&i)).unwrap_or_default();
+            let status = self.policy_status(&key, index, &found, now);
+            if let (Some(entry), Some(status)) = (self.statuses.policies.get_mut(&key), status) {
+                entry.wanted = (entry.observed != status).then_some(status);
+            }
+        }
+        let own = self.watchdog_status(now);
+        if let Some((_, observed)) = &self.statuses.watchdog {
+            self.statuses.watchdog_wanted = (*observed != own).then_some(own);
+        }
+    }
+
+    fn policy_status(&self, key: &PolicyKey, index: Option<u16>, seen: &Seen, now: Secs) -> Option<PolicyStatus> {
+        let entry = self.statuses.policies.get(key)?;
+        let mut conditions = entry.observed.conditions.clone();
+        let at = instant(now).into();
+        let mut say = |kind, status, reason: ConditionReason, message: &str| {
+            condition::set(&mut conditions, Condition::new(kind, status, reason.as_str(), message, at).of_generation(entry.generation));
+        };
+        let errors: Vec<_> = entry.problems.iter().filter(|p| p.severity == Severity::Error).collect();
+        let warnings: Vec<_> = entry.problems.iter().filter(|p| p.severity == Severity::Warning).map(ToString::to_string).collect();
+        match errors.first() {
+            Some(first) => {
+                let more = if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
+                let message = format!("{first}{more}. Nothing is done under this policy.");
+                say(ConditionType::Ready, ConditionStatus::False, first.reason, &message);
+                say(ConditionType::Stalled, ConditionStatus::True, first.reason, &message);
+            }
+            None => {
+                let (reason, mut message) = if seen.matched == 0 && seen.elsewhere == 0 {
+                    (ConditionReason::NoMatch, "In force; no unfinished workflow matches its selector.".to_owned())
+                } else if seen.matched == 0 {
+                    (ConditionReason::NoMatch, "In force; other policies govern every workflow it matches.".to_owned())
+                } else {
+                    (ConditionReason::Active, "In force.".to_owned())
+                };
+                if !warnings.is_empty() {
+                    message = format!("{message} Mind: {}", warnings.join("; "));
+                }
+                say(ConditionType::Ready, ConditionStatus::True, reason, &message);
+                say(ConditionType::Stalled, ConditionStatus::False, ConditionReason::Active, "");
+            }
+        }
+        say(ConditionType::Reconciling, ConditionStatus::False, ConditionReason::Active, "");
+        if entry.not_in_force.is_empty() {
+            conditions.retain(|c| c.kind != ConditionType::NotInForce.as_str());
+        } else {
+            let sections: Vec<_> = entry.not_in_force.iter().map(|(s, m)| format!("{s} ({m})")).collect();
+            let message = format!("Accepted, but not in force yet in this version: {}. It observes only.", sections.join(", "));
+            condition::set(
+                &mut conditions,
+                Condition::new(ConditionType::NotInForce, ConditionStatus::True, ConditionReason::NotImplemented.as_str(), &message, at)
+                    .of_generation(entry.generation),
+            );
+        }
+        let detections = index.and_then(|i| self.policies.get(i)).map(|p| {
+            let each = (0..).zip(&p.detections);
+            each.map(|(i, d)| DetectionCount { name: d.name.clone(), stuck: seen.per_detection.get(&i).copied().unwrap_or(0) }).collect()
+        });
+        Some(PolicyStatus {
+            observed_generation: Some(entry.generation),
+            conditions,
+            mode: Some(entry.mode),
+            matched: seen.matched,
+            stuck: seen.stuck,
+            governed_elsewhere: (seen.elsewhere > 0)
+                .then(|| GovernedElsewhere { count: seen.elsewhere, examples: seen.examples.clone() }),
+            oldest_stuck: seen.oldest.clone().map(|(since, workflow, detection)| OldestStuck { workflow, detection, since: instant(since).into() }),
+            next: seen.next.as_ref().map(|(at, who)| format!("{} {who}", clock(*at))).unwrap_or_default(),
+            detections: detections.unwrap_or_default(),
+        })
+    }
+
+    fn watchdog_status(&self, now: Secs) -> WatchdogStatus {
+        let (generation, observed) = self.statuses.watchdog.clone().unwrap_or_default();
+        let (_, open, waiting, _) = self.ledger.counts();
+        let mut conditions = observed.conditions.clone();
+        let at = instant(now).into();
+        let down: Vec<_> = self.argo.instances().iter().filter(|i| i.state == ArgoState::Down).map(|i| i.spec.name.as_str()).collect();
+        let (status, reason, message) = match self.blind {
+            Some(UnknownReason::ClockSkew) => (ConditionStatus::False, "ClockSkew", "The clock here and the API server's differ by more than 30 s: nothing is judged. Correct the clocks.".to_owned()),
+            Some(reason) => (ConditionStatus::False, reason.as_str(), "The watch of workflows is stale: nothing is judged until it is back.".to_owned()),
+            None if !down.is_empty() => (ConditionStatus::False, "ControllerDown", format!("Argo controller down: {}. Only suspensions, ages and blocked deletions are still detected.", down.join(", "))),
+            None => (ConditionStatus::True, "Active", "Watching.".to_owned()),
+        };
+        condition::set(&mut conditions, Condition::new(ConditionType::Ready, status, reason, &message, at).of_generation(generation));
+        let argo = self.argo.instances().iter().map(|i| ArgoHealth {
+            name: i.spec.name.clone(),
+            state: i.state,
+            // Kept while the state is the same, so that a restart writes nothing.
+            since: observed.argo.iter().find(|o| o.name == i.spec.name && o.state == i.state).map_or(instant(i.since).into(), |o| o.since),
+            message: match i.state {
+                ArgoState::Unknown => "neither Lease nor metrics address is there to ask".to_owned(),
+                ArgoState::Down => "no sign of life for 60 s".to_owned(),
+                ArgoState::Up => String::new(),
+            },
+        });
+        WatchdogStatus {
+            observed_generation: Some(generation),
+            conditions,
+            leader: self.config.identity.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            argo: argo.collect(),
+            argo_state: self.argo.in_words(),
+            tracked: i64::try_from(self.index.iter().filter(|(_, f)| !f.is_finished()).count()).unwrap_or(i64::MAX),
+            stuck: i64::try_from(self.stuck.len()).unwrap_or(i64::MAX),
+            incidents: i64::try_from(open + waiting).unwrap_or(i64::MAX),
+            acted24h: 0,
+        }
+    }
+}
+
+impl Seen {
+    fn count(&mut self, facts: &Facts, stuck: &super::stuck::Stuck, policy: Option<&super::policy::Policy>) {
+        self.stuck += 1;
+        for hold in &stuck.holds {
+            *self.per_detection.entry(hold.detection).or_default() += 1;
+        }
+        let since = stuck.since();
+        if self.oldest.as_ref().is_none_or(|(s, ..)| since < *s) {
+            let shown = stuck.holds.first().and_then(|h| policy?.detections.get(usize::from(h.detection)));
+            self.oldest = Some((since, format!("{}/{}", facts.namespace, facts.name), shown.map_or_else(String::new, |d| d.name.clone())));
+        }
+    }
+}
+
+/// `2026-11-21 14:05Z`, for a time in a status column.
+fn clock(at: Secs) -> String {
+    instant(at).strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}

@@ -1,0 +1,221 @@
+//! Workflows come into sight, change and go; policies decide how they are read.
+
+use jiff::Timestamp;
+
+use super::facts::{Facts, Uid};
+use super::index::Slot;
+use super::input::{PodSeen, PolicySeen};
+use super::pods::StrayPod;
+use super::policy::{Policy, PolicyKey};
+use super::project::{self, Projection, template_of};
+use super::{Watchdog, secs};
+use crate::api::validate::Severity;
+use crate::api::watchdog::Watchdog as WatchdogObject;
+use crate::api::workflow::Workflow;
+
+impl Watchdog {
+    pub(super) fn list_begin(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// What the list did not show has gone (mark and sweep: no second copy).
+    pub(super) fn list_end(&mut self, now: Timestamp) {
+        let first = !self.synced;
+        self.synced = true;
+        for slot in self.index.slots() {
+            if self.index.get(slot).is_some_and(|f| f.epoch != self.epoch) {
+                self.remove(slot, now);
+            }
+        }
+        if first && self.leading {
+            self.count_finished();
+        }
+        // Holders may have been listed after those that wait for them.
+        self.judge_all(now);
+    }
+
+    pub(super) fn workflow(&mut self, workflow: &Workflow<'_>, now: Timestamp) {
+        let at = secs(now);
+        let (uid, _) = Uid::parse(&workflow.meta.uid);
+        let old_slot = self.index.find(uid);
+        let namespace = self.pool.text(&workflow.meta.namespace);
+        let labels = project::labels(&mut self.pool, workflow);
+        let line = self.policies.in_line(&namespace, &labels, template_of(workflow));
+        let line = self.pool.line(&line);
+        let policy = line.first().and_then(|i| self.policies.get_mut(*i));
+        let old = old_slot.and_then(|s| self.index.get(s));
+        let projection = Projection {
+            pool: &mut self.pool,
+            labels,
+            line: line.clone(),
+            policy,
+            old,
+            now: at,
+            epoch: self.epoch,
+            live: self.synced,
+            tally: &mut self.tally,
+        };
+        let facts = projection.facts(workflow);
+        let (finished_now, appeared) = match old {
+            Some(old) => (facts.is_finished() && !old.is_finished(), false),
+            None => (facts.is_finished(), true),
+        };
+        self.took_up(old_slot, &facts);
+        self.stop_waiting(old_slot, &facts);
+        if self.leading && self.synced && facts.is_finished() && !facts.completion_counted {
+            self.completions.note(&facts);
+        }
+        let mut facts = facts;
+        facts.completion_counted |= self.leading && self.synced && facts.is_finished();
+        let slot = self.index.put(facts);
+        self.note_waiting(slot);
+        if !self.synced {
+            return;
+        }
+        self.judge(slot, now);
+        if finished_now || appeared {
+            self.judge_waiters(slot, now);
+        }
+    }
+
+    /// Counts how long a workflow waited before it started, once it starts.
+    fn took_up(&mut self, old: Option<Slot>, facts: &Facts) {
+        let waited = old.and_then(|s| self.index.get(s)).is_some_and(|o| o.started == 0 && facts.started != 0);
+        let new = old.is_none() && self.synced && facts.started != 0;
+        if waited || new {
+            let kind = facts.workflow_type.as_deref().unwrap_or("");
+            self.tally.started(kind, facts.started.saturating_sub(facts.created));
+        }
+    }
+
+    pub(super) fn workflow_gone(&mut self, workflow: &Workflow<'_>, now: Timestamp) {
+        let (uid, _) = Uid::parse(&workflow.meta.uid);
+        if let Some(slot) = self.index.find(uid) {
+            self.remove(slot, now);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot, now: Timestamp) {
+        let Some(facts) = self.index.remove(slot) else { return };
+        self.agenda.set(slot, facts.deadline, 0);
+        self.ledger.drop_candidate(slot);
+        self.unset_waiting(slot, &facts);
+        if self.stuck.remove(&slot).is_some() || self.unknown.remove(&slot).is_some() {
+            self.statuses.touch();
+        }
+        self.run_gone(&facts, secs(now));
+        self.judge_waiters_of(&facts.namespace, &facts.name, now);
+    }
+
+    fn stop_waiting(&mut self, old: Option<Slot>, new: &Facts) {
+        if let Some(slot) = old
+            && let Some(facts) = self.index.get(slot)
+            && !facts.waiting().is_empty()
+            && facts.waiting() != new.waiting()
+        {
+            let facts = facts.clone();
+            self.unset_waiting(slot, &facts);
+        }
+    }
+
+    fn note_waiting(&mut self, slot: Slot) {
+        let Some(facts) = self.index.get(slot) else { return };
+        for holder in facts.waiting().iter().flat_map(|l| &l.holders) {
+            let slots = self.waiters.entry(holder.clone()).or_default();
+            if !slots.contains(&slot) {
+                slots.push(slot);
+            }
+        }
+    }
+
+    fn unset_waiting(&mut self, slot: Slot, facts: &Facts) {
+        for holder in facts.waiting().iter().flat_map(|l| &l.holders) {
+            if let Some(slots) = self.waiters.get_mut(holder) {
+                slots.retain(|s| *s != slot);
+                if slots.is_empty() {
+                    self.waiters.remove(holder);
+                }
+            }
+        }
+    }
+
+    fn judge_waiters(&mut self, holder: Slot, now: Timestamp) {
+        let Some(facts) = self.index.get(holder) else { return };
+        let (namespace, name) = (facts.namespace.clone(), facts.name.clone());
+        self.judge_waiters_of(&namespace, &name, now);
+    }
+
+    fn judge_waiters_of(&mut self, namespace: &str, name: &str, now: Timestamp) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        for slot in self.waiters.get(&(namespace.into(), name.into())).cloned().unwrap_or_default() {
+            self.judge(slot, now);
+        }
+    }
+
+    pub(super) fn policy(&mut self, seen: PolicySeen, now: Timestamp) {
+        let PolicySeen { origin, spec, problems, status } = seen;
+        let key = origin.key.clone();
+        let refused = problems.iter().any(|p| p.severity == Severity::Error);
+        let compiled = match &spec {
+            Some(spec) if !refused => Policy::compile(origin.clone(), spec, self.config.no_progress_floor).ok(),
+            _ => None,
+        };
+        self.statuses.seen(&origin, spec.as_ref(), problems, status, compiled.is_some());
+        self.tally.policy_seen(&key.label());
+        let Some(mut policy) = compiled else {
+            if self.policies.remove(&key).is_some() {
+                self.relist_wanted |= self.synced;
+            }
+            return;
+        };
+        let known = self.policies.find(&key).and_then(|i| self.policies.get(i));
+        match known {
+            Some(old) if old.reads_as(&policy) => {
+                policy.from_epoch = old.from_epoch;
+                self.policies.put(policy);
+                self.judge_all(now);
+            }
+            _ => {
+                policy.from_epoch = if self.synced { self.epoch + 1 } else { self.epoch };
+                self.policies.put(policy);
+                self.relist_wanted |= self.synced;
+            }
+        }
+    }
+
+    pub(super) fn policy_gone(&mut self, key: &PolicyKey, now: Timestamp) {
+        self.statuses.gone(key);
+        if self.policies.iter().all(|(_, p)| p.key == *key || p.key.label() != key.label()) {
+            self.tally.policy_gone(&key.label());
+        }
+        if self.policies.remove(key).is_some() {
+            self.relist_wanted |= self.synced;
+            self.judge_all(now);
+        }
+    }
+
+    pub(super) fn settings(&mut self, object: Option<&WatchdogObject>, now: Timestamp) {
+        self.settings = super::input::settings(object);
+        self.argo.set(&self.settings.argo, secs(now));
+        self.statuses.watchdog_seen(object);
+        self.judge_all(now);
+    }
+
+    pub(super) fn pod(&mut self, seen: PodSeen, now: Timestamp) {
+        let pod = StrayPod {
+            name: seen.pod.as_str().into(),
+            node: super::facts::fnv32(&seen.node_id),
+            finished: seen.finished,
+        };
+        self.pods.put(&seen.namespace, &seen.workflow, pod);
+        self.judge_name(&seen.namespace, &seen.workflow, now);
+    }
+
+    pub(super) fn judge_name(&mut self, namespace: &str, workflow: &str, now: Timestamp) {
+        if let Some(slot) = self.index.find_name(namespace, workflow) {
+            self.judge(slot, now);
+        }
+    }
+}

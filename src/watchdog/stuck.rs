@@ -1,0 +1,124 @@
+//! Verdicts: which runs are stuck now, and what changes when one comes to be or recovers.
+
+use jiff::Timestamp;
+
+use super::detect::locks;
+use super::diagnosis::{Around, Diagnosis, Hold, diagnose};
+use super::facts::Run;
+use super::index::Slot;
+use super::{Watchdog, secs};
+use crate::api::reasons::Reason;
+use crate::api::workflow::Secs;
+
+/// A run that is stuck now.
+#[derive(Clone, Debug)]
+pub struct Stuck {
+    pub run: Run,
+    /// Index of the policy.
+    pub policy: u16,
+    /// All that hold, the one shown first; never empty.
+    pub holds: Vec<Hold>,
+}
+
+impl Stuck {
+    /// Since when the run has been stuck: the oldest state that holds.
+    pub fn since(&self) -> Secs {
+        self.holds.iter().map(|h| h.since).min().unwrap_or(0)
+    }
+}
+
+impl Watchdog {
+    pub(super) fn judge_all(&mut self, now: Timestamp) {
+        if !self.synced {
+            return;
+        }
+        for slot in self.index.slots() {
+            self.judge(slot, now);
+        }
+    }
+
+    pub(super) fn judge(&mut self, slot: Slot, now: Timestamp) {
+        self.judge_at(slot, now, 0);
+    }
+
+    /// Judges one run; `due` is the deadline that has just passed, 0 when something else asks.
+    pub(super) fn judge_at(&mut self, slot: Slot, now: Timestamp, due: Secs) {
+        let at = secs(now);
+        self.mark_wedged(slot, at);
+        let Some(facts) = self.index.get(slot) else { return };
+        let policy = facts.governor().and_then(|i| Some((i, self.policies.get(i)?)));
+        let verdict = match policy {
+            // Read for an older form of the policy: the relist that was asked for will read it anew.
+            Some((_, p)) if facts.epoch < p.from_epoch => return,
+            Some((_, p)) => {
+                let around = Around { index: &self.index, argo: &self.argo, pods: &self.pods, blind: self.blind };
+                diagnose(facts, p, &around, at)
+            }
+            None => Diagnosis::default(),
+        };
+        let governor = policy.map_or(u16::MAX, |(i, _)| i);
+        let (run, old_deadline) = (facts.run(), facts.deadline);
+        self.agenda.set(slot, old_deadline, verdict.next);
+        if let Some(facts) = self.index.get_mut(slot) {
+            facts.deadline = verdict.next;
+        }
+        self.learn(slot, run, governor, verdict, now, due);
+        self.decide(slot, at);
+    }
+
+    fn learn(&mut self, slot: Slot, run: Run, governor: u16, verdict: Diagnosis, now: Timestamp, due: Secs) {
+        let unknown_before = match verdict.unknown {
+            Some(reason) => self.unknown.insert(slot, reason),
+            None => self.unknown.remove(&slot),
+        };
+        let before = self.stuck.get(&slot);
+        // What can't be judged now stays what it was: Unknown never closes and never opens anything.
+        if verdict.unknown.is_some() && verdict.holds.is_empty() && before.is_some_and(|b| b.run == run && b.policy == governor) {
+            return;
+        }
+        let known = before.filter(|b| b.run == run && b.policy == governor).map_or(&[][..], |b| &b.holds);
+        let new: Vec<_> = verdict.holds.iter().filter(|h| known.iter().all(|k| k.detection != h.detection)).cloned().collect();
+        if self.leading && let Some(policy) = self.policies.get(governor) {
+            for hold in &new {
+                self.tally.detected(&policy.label.clone(), hold.kind);
+                if due != 0 && hold.due == due {
+                    let lag = now.as_duration().as_secs_f64() - f64::from(due);
+                    self.tally.lag(lag.max(0.0));
+                }
+            }
+        }
+        let changed = known != verdict.holds.as_slice() || unknown_before != verdict.unknown;
+        if verdict.holds.is_empty() {
+            self.stuck.remove(&slot);
+        } else {
+            self.stuck.insert(slot, Stuck { run, policy: governor, holds: verdict.holds });
+        }
+        if changed {
+            self.statuses.touch();
+        }
+    }
+
+    /// Keeps our own clock of a lock without a live holder.
+    fn mark_wedged(&mut self, slot: Slot, now: Secs) {
+        let Some(facts) = self.index.get(slot) else { return };
+        if facts.waiting().is_empty() {
+            return;
+        }
+        let since = match locks::dead(facts, &self.index) {
+            None => 0,
+            Some((lock, Reason::HolderFinished)) => lock
+                .holders
+                .iter()
+                .filter_map(|(ns, name)| Some(self.index.get(locks::holder(&self.index, ns, name)?)?.finished))
+                .max()
+                .unwrap_or(now)
+                .max(facts.created),
+            Some(_) => now,
+        };
+        if let Some(rare) = self.index.get_mut(slot).and_then(|f| f.rare.as_mut())
+            && (since == 0 || rare.wedged_since == 0)
+        {
+            rare.wedged_since = since;
+        }
+    }
+}
