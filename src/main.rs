@@ -3,11 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use unstick::cli::Parts;
+use unstick::cli::{Parts, live};
 
 fn main() -> ExitCode {
-    unstick::cli::main(Parts {
-        run: |_| bail!("the operator is not part of this build"),
-        engine: |_| bail!("the diagnosis is not part of this build"),
-    })
+    unstick::cli::main(Parts { run: |_| bail!("the operator is not part of this build"), engine: live::engine })
 }

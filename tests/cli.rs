@@ -11,6 +11,8 @@ mod fake;
 mod files;
 #[path = "cli/policies.rs"]
 mod policies;
+#[path = "cli/real.rs"]
+mod real;
 #[path = "cli/screens.rs"]
 mod screens;
 #[path = "cli/server.rs"]

@@ -27,6 +27,9 @@ pub trait Engine {
     /// A `WorkflowIncident`: its clock for `spec.suspend`, what was done so far.
     fn incident(&mut self, object: &Value);
 
+    /// A pod: a finished one that Argo has not noticed proves a lost task result.
+    fn pod(&mut self, object: &Value);
+
     /// When the Lease of an Argo controller was last renewed; `None` = it is there and never was. A controller whose
     /// Lease is never told is Unknown.
     fn argo_lease(&mut self, namespace: &str, name: &str, renewed: Option<Timestamp>);

@@ -49,7 +49,7 @@ pub fn render(e: &Explanation, now: Timestamp, screen: Screen) -> String {
         say("Next", &e.next);
     }
     if !e.if_resumed.is_empty() {
-        say("Resume would", &e.if_resumed);
+        say("Resuming", &e.if_resumed);
     }
     for (i, note) in e.notes.iter().enumerate() {
         say(if i == 0 { "Note" } else { "" }, note);
@@ -122,11 +122,11 @@ fn held(holding: &Holding) -> String {
 fn checks(e: &Explanation, now: Timestamp, screen: Screen) -> String {
     let columns = [
         Column::fixed(" "),
-        Column::name("DETECTION", 18),
+        Column::name("DETECTION", 22),
         Column::fixed("TYPE").leave(1),
         Column::fixed("FOR"),
         Column::fixed("THRESHOLD"),
-        Column::text("FINDING", 16),
+        Column::text("FINDING", 26),
     ];
     let rows: Vec<Vec<Cell>> = e
         .checks

@@ -18,6 +18,7 @@ pub mod emit;
 pub mod engine;
 pub mod explain;
 mod explain_text;
+pub mod live;
 pub mod policy;
 pub mod run;
 pub mod screen;

@@ -98,6 +98,8 @@ impl Engine for Fake {
 
     fn incident(&mut self, _: &Value) {}
 
+    fn pod(&mut self, _: &Value) {}
+
     fn argo_lease(&mut self, _: &str, _: &str, _: Option<Timestamp>) {}
 
     fn workflow(&mut self, json: &str, _: Timestamp) -> Result<(), String> {

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use unstick::cli::screen::Screen;
 
-use crate::stage::{Ran, run, workflows};
+use crate::stage::{LIVE, Ran, run, run_with, workflows};
 
 /// Path with query (without `limit`) -> status and body.
 pub type Table = BTreeMap<String, (u16, Value)>;
@@ -91,6 +91,12 @@ pub fn serve(table: &[(&str, u16, Value)]) -> Server {
 impl Server {
     pub fn run(&self, line: &str) -> Ran {
         run(&format!("{line} --kubeconfig {}", self.kubeconfig.0.display()), "", Screen::PLAIN)
+    }
+
+    /// With the engine of the program.
+    pub fn run_live(&self, line: &str) -> Ran {
+        let line = format!("{line} --kubeconfig {}", self.kubeconfig.0.display());
+        run_with(LIVE, "unstick", &line, "", Screen::PLAIN)
     }
 
     pub fn asked(&self) -> Vec<String> {

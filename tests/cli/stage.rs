@@ -11,6 +11,9 @@ use crate::fake;
 
 pub const PARTS: Parts = Parts { run: |_| bail!("not here"), engine: fake::engine };
 
+/// With the engine of the program.
+pub const LIVE: Parts = Parts { run: |_| bail!("not here"), engine: unstick::cli::live::engine };
+
 /// A terminal of this width.
 pub const fn terminal(width: usize, colour: bool) -> Screen {
     Screen { width: Some(width), colour, terminal: true }
@@ -24,10 +27,14 @@ pub struct Ran {
 
 /// Runs `line`, split at blanks, as `program`.
 pub fn run_as(program: &str, line: &str, stdin: &str, screen: Screen) -> Ran {
+    run_with(PARTS, program, line, stdin, screen)
+}
+
+pub fn run_with(parts: Parts, program: &str, line: &str, stdin: &str, screen: Screen) -> Ran {
     let args = std::iter::once(program).chain(line.split_whitespace()).map(OsString::from).collect();
     let (mut out, mut err, mut input) = (Vec::new(), Vec::new(), stdin.as_bytes());
     let mut io = Io { input: &mut input, out: &mut out, err: &mut err, screen: Some(screen) };
-    let exit = start(args, &mut io, PARTS);
+    let exit = start(args, &mut io, parts);
     Ran { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 

@@ -53,6 +53,7 @@ pub fn from_files(
             }
             "Watchdog" => engine.watchdog(&value()),
             "WorkflowIncident" => engine.incident(&value()),
+            "Pod" => engine.pod(&value()),
             "Namespace" => engine.namespace(&head.name, head.labels.clone()),
             kind => *ignored.entry(kind).or_default() += 1,
         }
@@ -98,6 +99,7 @@ pub async fn from_cluster(
     argo_health(engine.as_mut(), cluster, &argo).await;
     policies(engine.as_mut(), cluster, scope, err).await?;
     incidents(engine.as_mut(), cluster, scope).await?;
+    pods(engine.as_mut(), cluster, scope, err).await?;
     // The server has answered by now, so this is its clock.
     let started = now.unwrap_or_else(|| cluster.now());
     let names = workflows(engine.as_mut(), cluster, scope, started, err).await?;
@@ -231,6 +233,33 @@ async fn incidents(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope) ->
     match cluster.each(&path, "", &mut feed).await {
         // Without them the clock of spec.suspend is the workflow's own, and nothing was done so far.
         Ok(()) | Err(Fault::NotFound | Fault::Denied(_)) => Ok(()),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// Finished pods that Argo has not noticed: normally none or few.
+async fn pods(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope, err: &mut dyn Write) -> anyhow::Result<()> {
+    let path = match &scope.namespace {
+        Some(namespace) => format!("/api/v1/namespaces/{namespace}/pods"),
+        None => "/api/v1/pods".to_owned(),
+    };
+    let labels = match &scope.name {
+        Some(name) => format!("workflows.argoproj.io/completed=false,workflows.argoproj.io/workflow={name}"),
+        None => "workflows.argoproj.io/completed=false".to_owned(),
+    };
+    let fields = "status.phase!=Pending,status.phase!=Running,status.phase!=Unknown";
+    let query = format!("labelSelector={}&fieldSelector={}", escape(&labels), escape(fields));
+    let mut feed = |json: &str| {
+        if let Ok(pod) = serde_json::from_str(json) {
+            engine.pod(&pod);
+        }
+    };
+    match cluster.each(&path, &query, &mut feed).await {
+        Ok(()) | Err(Fault::NotFound) => Ok(()),
+        Err(Fault::Denied(why)) => {
+            let _ = writeln!(err, "note: some lost task results may not be seen: {why}");
+            Ok(())
+        }
         Err(fault) => Err(fault.into()),
     }
 }
