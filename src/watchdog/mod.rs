@@ -9,6 +9,7 @@
 //! `project` makes facts of a workflow, `index` keeps them, `diagnosis` judges them, `stuck` remembers the verdicts,
 //! `ledger` turns verdicts into incidents, `words` says them. Archive and ladder will stand beside `ledger`.
 
+pub mod admit;
 pub mod agenda;
 pub mod completions;
 pub mod detect;

@@ -91,7 +91,9 @@ impl Walk {
             _ => {}
         }
         self.set(status::running(&self.containers, now)).await?;
-        self.begin_result().await?;
+        if script.act != Act::Vanish {
+            self.begin_result().await?;
+        }
         let lasts = if script.act == Act::Run { Duration::MAX } else { script.lasts };
         match self.run(lasts).await {
             End::Signal => return self.finish(script, SIGTERM, now).await,
@@ -103,7 +105,7 @@ impl Walk {
             End::Time => {}
         }
         match script.act {
-            Act::Vanish => self.delete_now().await,
+            Act::Vanish | Act::VanishReported => self.delete_now().await,
             Act::Lost => self.set(status::ended(&self.containers, Exit::of(0), now, Timestamp::now())).await,
             Act::Fail(code) => self.finish(script, code, now).await,
             _ => self.finish(script, 0, now).await,
@@ -197,6 +199,9 @@ impl Walk {
 
     /// What the executor writes before `wait` ends.
     async fn complete_result(&self, script: &Script) -> Result<()> {
+        if script.act == Act::Vanish {
+            return Ok(());
+        }
         let mut patch = json!({"metadata": {"labels": {REPORTED: "true"}}});
         if !script.outputs.is_empty() {
             let parameters: Vec<Value> = script.outputs.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
@@ -205,8 +210,11 @@ impl Walk {
         let path = format!("{}/workflowtaskresults/{}", self.argo_path(), self.node_id());
         let request =
             http::Request::patch(path).header("content-type", "application/merge-patch+json").body(serde_json::to_vec(&patch)?)?;
-        self.client.request::<Value>(request).await.context("task result")?;
-        Ok(())
+        match self.client.request::<Value>(request).await {
+            // Argo removes the results of a workflow that has ended, a stopped one for instance; the pod ends all the same.
+            Err(kube::Error::Api(e)) if e.code == 404 => Ok(()),
+            other => other.map(drop).context("task result"),
+        }
     }
 
     fn report(&self, outcome: Result<()>) {

@@ -20,8 +20,10 @@ pub enum Act {
     Pending,
     /// Runs until it is stopped.
     Run,
-    /// Runs for `seconds`, then is gone without a word, as when its machine dies.
+    /// Runs for `seconds`, then is gone without a word, as when its machine dies before the executor has reported anything.
     Vanish,
+    /// The same, but the executor had begun its report: Argo 3.7 then makes the pod again, and again.
+    VanishReported,
     /// Succeeds, but its task result is never completed.
     Lost,
 }
@@ -35,7 +37,7 @@ pub struct Script {
     pub outputs: BTreeMap<String, String>,
 }
 
-/// `ok`, `fail:CODE`, `pull`, `config`, `unschedulable`, `pending`, `run`, `vanish` or `lost`.
+/// `ok`, `fail:CODE`, `pull`, `config`, `unschedulable`, `pending`, `run`, `vanish`, `vanish-reported` or `lost`.
 pub const DO: &str = "bed.unstick.dev/do";
 /// How long `main` runs, in seconds, default 1; a fraction is fine.
 pub const SECONDS: &str = "bed.unstick.dev/seconds";
@@ -54,13 +56,15 @@ impl Script {
             "pending" => Act::Pending,
             "run" => Act::Run,
             "vanish" => Act::Vanish,
+            "vanish-reported" => Act::VanishReported,
             "lost" => Act::Lost,
             _ => match word.strip_prefix("fail:").map(str::parse) {
                 Some(Ok(code)) if (1..=255).contains(&code) => Act::Fail(code),
                 Some(_) => return Err(format!("{DO}: {word:?} needs an exit code of 1 to 255")),
                 None => {
                     return Err(format!(
-                        "{DO}: {word:?} is not one of ok, fail:CODE, pull, config, unschedulable, pending, run, vanish, lost"
+                        "{DO}: {word:?} is not one of ok, fail:CODE, pull, config, unschedulable, pending, run, vanish, \
+                         vanish-reported, lost"
                     ));
                 }
             },
@@ -95,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_word_is_read_and_a_wrong_one_is_named() {
-        for word in ["ok", "fail:3", "pull", "config", "unschedulable", "pending", "run", "vanish", "lost"] {
+        for word in ["ok", "fail:3", "pull", "config", "unschedulable", "pending", "run", "vanish", "vanish-reported", "lost"] {
             assert!(read(&[(DO, word)]).is_ok(), "{word}");
         }
         assert_eq!(read(&[(DO, "fail:3")]).unwrap().act, Act::Fail(3));

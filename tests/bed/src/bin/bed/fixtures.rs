@@ -56,6 +56,9 @@ const PLAIN: &[Shot] = &[
         node(w, "lost-result").is_some_and(|n| n["taskResultSynced"] == false)
     }),
     ("vanish", "its pod was deleted while it ran", |w| phase(w, "Error")),
+    ("vanish-reported", "the same after the executor began its report: Argo makes the pod again, for ever", |w| {
+        node_says(w, "vanish-reported", "pod deleted")
+    }),
     ("exit-code", "its pod failed with exit code 3", |w| phase(w, "Failed")),
     ("outputs", "an output parameter went from step to step", |w| phase(w, "Succeeded")),
     ("succeeded", "a DAG that succeeded", |w| phase(w, "Succeeded")),
@@ -92,19 +95,24 @@ pub async fn write(to: &Path) -> Result<()> {
     let (name, what, reached) = PLAIN.iter().find(|s| s.0 == "quota").context("no quota")?;
     submit(&bed, name).await?;
     save(&bed, to, &mut readme, name, what, reached).await?;
-    bed.apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: compute}, spec: {hard: {cpu: '1000'}}}", NAMESPACE).await?;
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/resourcequotas/compute");
+    bed.admin()?.request_text(http::Request::delete(path).body(Vec::new())?).await?;
 
     argo.restart(&bed, &ArgoOptions { parallelism: Some(1), ..ArgoOptions::default() }).await?;
     submit(&bed, "parallelism-limit").await?;
     save(&bed, to, &mut readme, "parallelism-limit", "the controller's parallelism is used up", |w| phase(w, "Pending")).await?;
 
-    argo.restart(&bed, &ArgoOptions::default().env("MAX_WORKFLOW_SIZE", 8000)).await?;
+    // Argo's own pace, so that a pod can end unseen.
+    argo.restart(&bed, &ArgoOptions::default().env("MAX_WORKFLOW_SIZE", 8000).env("DEFAULT_REQUEUE_TIME", "10s")).await?;
+    submit(&bed, "lost-result-quick").await?;
     submit(&bed, "compressed").await?;
     save(&bed, to, &mut readme, "compressed", "nodes in compressedNodes (gzip), an approval among them", |w| {
         let packed = w["status"]["compressedNodes"].is_string();
         packed && w["status"]["progress"] == "20/21"
     })
     .await?;
+    let what = "lost like lost-result, but the pod ended unseen: the node is Pending and only the WorkflowTaskResult tells";
+    save(&bed, to, &mut readme, "lost-result-quick", what, |w| node_is(w, "lost-result-quick", "Pending")).await?;
     std::fs::write(to.join("README.md"), readme)?;
     Ok(())
 }
@@ -136,10 +144,10 @@ async fn stopped(bed: &Bed, to: &Path, readme: &mut String) -> Result<()> {
 
 /// A quota with nothing left. Who would count is the controller-manager, so the status is written by hand.
 async fn quota(bed: &Bed) -> Result<()> {
-    let quota = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: compute}, spec: {hard: {cpu: '4'}}}";
+    let quota = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: compute}, spec: {hard: {pods: '4'}}}";
     bed.apply(quota, NAMESPACE).await?;
     let path = format!("/api/v1/namespaces/{NAMESPACE}/resourcequotas/compute/status");
-    let status = json!({"status": {"hard": {"cpu": "4"}, "used": {"cpu": "4"}}});
+    let status = json!({"status": {"hard": {"pods": "4"}, "used": {"pods": "4"}}});
     let request = http::Request::patch(path).header("content-type", "application/merge-patch+json").body(serde_json::to_vec(&status)?)?;
     bed.admin()?.request::<Value>(request).await.context("cannot fill the quota")?;
     Ok(())
