@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::detect::locks;
 use super::diagnosis::{Around, Hold, State, diagnose, look};
 use super::facts::{Facts, Phase};
-use super::index::Slot;
+use super::index::{Cover, Slot};
 use super::policy::Policy;
 use super::report::{Check, Explanation, Finding, Governing, Holding, Standing, Totals, Verdict};
 use super::words::{Scene, span};
@@ -30,6 +30,16 @@ pub fn holding(scene: &Scene<'_>, policy: &Policy, hold: &Hold) -> Holding {
 }
 
 impl Watchdog {
+    /// What the index is expected to hold; the whole cluster unless said otherwise.
+    pub fn set_cover(&mut self, cover: Cover) {
+        self.index.set_cover(cover);
+    }
+
+    /// The server said that this workflow does not exist.
+    pub fn note_absent(&mut self, namespace: &str, name: &str) {
+        self.index.note_absent(namespace, name);
+    }
+
     /// Every stuck run.
     pub fn findings(&self) -> Vec<Finding> {
         let rows = self.stuck.iter().filter_map(|(slot, stuck)| {

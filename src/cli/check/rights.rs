@@ -1,0 +1,194 @@
+//! The rights the operator needs, and asking the API server for each.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Account, CheckArgs, Line};
+use crate::api::crds;
+use crate::api::watchdog::WatchdogSpec;
+use crate::cli::source::cluster::{Cluster, Fault};
+
+/// Where a right applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Where workflows are watched: the whole cluster, or the one namespace.
+    Watched,
+    /// The cluster as a whole; an operator for one namespace does without.
+    Cluster,
+    /// The operator's own namespace.
+    Own,
+    /// The namespaces of the Argo controllers it is told of.
+    Argo,
+}
+
+/// Verbs on one resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Right {
+    pub group: &'static str,
+    /// With its subresource, such as `workflowpolicies/status`.
+    pub resource: &'static str,
+    pub verbs: &'static [&'static str],
+    pub reach: Reach,
+}
+
+const fn right(group: &'static str, resource: &'static str, verbs: &'static [&'static str], reach: Reach) -> Right {
+    Right { group, resource, verbs, reach }
+}
+
+const READ: &[&str] = &["get", "list", "watch"];
+const STATUS: &[&str] = &["patch", "update"];
+const OURS: &str = "unstick.dev";
+
+/// Everything the operator needs; deploy/ grants this and nothing else, a test holds both together.
+pub const NEEDED: &[Right] = &[
+    right("argoproj.io", "workflows", READ, Reach::Watched),
+    right(OURS, "workflowpolicies", READ, Reach::Watched),
+    right(OURS, "workflowpolicies/status", STATUS, Reach::Watched),
+    right(OURS, "workflowincidents", &["get", "list", "watch", "create", "update", "patch", "delete"], Reach::Watched),
+    right(OURS, "workflowincidents/status", STATUS, Reach::Watched),
+    right("events.k8s.io", "events", &["create", "patch"], Reach::Watched),
+    right(OURS, "clusterworkflowpolicies", READ, Reach::Cluster),
+    right(OURS, "clusterworkflowpolicies/status", STATUS, Reach::Cluster),
+    right(OURS, "watchdogs", READ, Reach::Cluster),
+    right(OURS, "watchdogs/status", STATUS, Reach::Cluster),
+    right("", "namespaces", READ, Reach::Cluster),
+    // Of our own CRDs only.
+    right("apiextensions.k8s.io", "customresourcedefinitions", &["get"], Reach::Cluster),
+    right("coordination.k8s.io", "leases", READ, Reach::Argo),
+    right("coordination.k8s.io", "leases", &["get", "create", "update"], Reach::Own),
+];
+
+/// What this version never does: a right to it is one too many.
+pub const NEVER: &[Right] =
+    &[right("argoproj.io", "workflows", &["create", "update", "patch", "delete"], Reach::Watched)];
+
+/// Asks for every right.
+pub async fn check(cluster: &Cluster, args: &CheckArgs, spec: &WatchdogSpec) -> Vec<Line> {
+    let account = args.account();
+    let whose = account.as_ref().map_or_else(|| "you have".to_owned(), |a| format!("{}:{} has", a.namespace, a.name));
+    let all = reviews(NEEDED, args, spec);
+    let mut missing = Vec::new();
+    for review in &all {
+        match allowed(cluster, review).await {
+            Ok(true) => {}
+            Ok(false) => missing.push(review.shown.clone()),
+            Err(fault) => return vec![unasked(&fault, account.as_ref())],
+        }
+    }
+    missing.dedup();
+    let mut lines = Vec::new();
+    if missing.is_empty() {
+        lines.push(Line::ok("rights", format!("{whose} all {} rights the operator needs", all.len())));
+    } else {
+        let role = if args.namespace.is_some() { "deploy/overlays/namespaced" } else { "deploy/base" };
+        lines.push(Line::fail(
+            "rights",
+            format!("{} of {} missing: {}", missing.len(), all.len(), missing.join("; ")),
+            format!("apply the roles in {role} and bind them to the operator's service account"),
+        ));
+    }
+    // Only of the operator's own account: people may well have more.
+    if account.is_some() {
+        let mut extra = Vec::new();
+        for review in reviews(NEVER, args, spec) {
+            if matches!(allowed(cluster, &review).await, Ok(true)) {
+                extra.push(review.shown);
+            }
+        }
+        if !extra.is_empty() {
+            let message = format!("more than this version uses: {}", extra.join("; "));
+            lines.push(Line::warn("rights", message, "remove them: it only observes"));
+        }
+    }
+    lines
+}
+
+/// One question to the API server.
+struct Review {
+    shown: String,
+    attributes: Value,
+}
+
+/// The questions for an operator with these flags: one for each verb, place and name.
+fn reviews(rights: &[Right], args: &CheckArgs, spec: &WatchdogSpec) -> Vec<Review> {
+    let own = args.namespace.as_deref();
+    let mut all = Vec::new();
+    for right in rights {
+        let places: BTreeSet<&str> = match right.reach {
+            Reach::Watched => [own.unwrap_or_default()].into(),
+            Reach::Cluster if own.is_some() => BTreeSet::new(),
+            Reach::Cluster => [""].into(),
+            Reach::Own => [args.lease_namespace.as_str()].into(),
+            // With one namespace only, Argo's Lease is read where it is there.
+            Reach::Argo => own.map_or_else(|| spec.argo.iter().map(|i| i.namespace.as_str()).collect(), |n| [n].into()),
+        };
+        let names: Vec<&str> = match right.resource {
+            "customresourcedefinitions" => crds::all().iter().map(crds::name).collect(),
+            _ => vec![""],
+        };
+        let (resource, sub) = right.resource.split_once('/').unwrap_or((right.resource, ""));
+        for place in &places {
+            for (name, verb) in names.iter().flat_map(|n| right.verbs.iter().map(move |v| (n, v))) {
+                let attributes = json!({
+                    "group": right.group, "resource": resource, "subresource": sub,
+                    "verb": verb, "namespace": place, "name": name,
+                });
+                all.push(Review { shown: shown(right, verb), attributes });
+            }
+        }
+    }
+    all
+}
+
+fn shown(right: &Right, verb: &str) -> String {
+    let group = if right.group.is_empty() { String::new() } else { format!(".{}", right.group) };
+    match right.resource.split_once('/') {
+        Some((resource, sub)) => format!("{verb} {resource}{group}/{sub}"),
+        None => format!("{verb} {}{group}", right.resource),
+    }
+}
+
+fn unasked(fault: &Fault, account: Option<&Account>) -> Line {
+    match (fault, account) {
+        (Fault::Denied(why), Some(account)) => Line::fail(
+            "rights",
+            format!("can't ask as {}:{}: {why}", account.namespace, account.name),
+            "run it as somebody who may impersonate service accounts, or without --as-operator",
+        ),
+        _ => Line::fail(
+            "rights",
+            format!("can't be asked for: {fault}"),
+            "run it again; the API server must answer access reviews",
+        ),
+    }
+}
+
+/// A self access review; with impersonation "self" is the service account.
+async fn allowed(cluster: &Cluster, review: &Review) -> Result<bool, Fault> {
+    let object = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": review.attributes},
+    });
+    let answer = cluster.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &object).await?;
+    Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_needed_writes_a_workflow() {
+        for right in NEEDED.iter().filter(|r| r.group == "argoproj.io") {
+            assert_eq!((right.resource, right.verbs), ("workflows", READ));
+        }
+    }
+
+    #[test]
+    fn rights_are_shown_as_rbac_writes_them() {
+        assert_eq!(shown(&NEEDED[2], "patch"), "patch workflowpolicies.unstick.dev/status");
+        assert_eq!(shown(&right("", "namespaces", READ, Reach::Cluster), "list"), "list namespaces");
+    }
+}

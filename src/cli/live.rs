@@ -1,0 +1,201 @@
+//! The engine behind the program: the operator's own watchdog, fed once, never leading, so that it writes nothing.
+//!
+//! It covers only what it is fed: a holder of a lock counts as gone when the server said so, never because it was not
+//! in the list (I12).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::engine::{Engine, EngineOptions};
+use crate::api::default_policy::default_policy;
+use crate::api::policy::{ClusterPolicySpec, PolicySpec, Precedence, SpecError};
+use crate::api::selector::Selector;
+use crate::api::validate::{self, Context, Problem, Severity};
+use crate::api::workflow::{Secs, Workflow};
+use crate::metrics::catalogue::catalogue;
+use crate::watchdog::index::Cover;
+use crate::watchdog::input::{Config, Input, PodSeen, PolicySeen};
+use crate::watchdog::policy::{Origin, PolicyKey};
+use crate::watchdog::report::{Explanation, Finding, Totals};
+use crate::watchdog::{Watchdog, secs};
+
+/// Label of the built-in policy inside the watchdog; outside it has no name.
+const BUILTIN: &str = "cluster/default";
+
+struct Live {
+    watchdog: Watchdog,
+    floor: i64,
+    builtin: bool,
+    /// What can be said before [`Engine::judge`] is said as of this instant.
+    fed_at: Timestamp,
+}
+
+/// An empty engine.
+///
+/// # Errors
+/// Never; other engines may fail here.
+pub fn engine(options: EngineOptions) -> anyhow::Result<Box<dyn Engine>> {
+    let floor = options.no_progress_floor;
+    let config = Config { no_progress_floor: Secs::try_from(floor).unwrap_or(Secs::MAX), ..Config::default() };
+    let mut watchdog = Watchdog::new(config, |family| catalogue().family(family).map_or(&[], |f| f.buckets.as_slice()));
+    watchdog.set_cover(Cover::Some);
+    Ok(Box::new(Live { watchdog, floor, builtin: false, fed_at: Timestamp::UNIX_EPOCH }))
+}
+
+impl Live {
+    fn feed(&mut self, input: Input<'_>) {
+        let at = self.fed_at;
+        // Effects ask for work of a shell; there is none here.
+        self.watchdog.handle(input, at);
+    }
+
+    fn put(&mut self, origin: Origin, read: Result<PolicySpec, SpecError>) -> Vec<Problem> {
+        let (spec, problems) = match read {
+            Ok(spec) => {
+                let context = Context { no_progress_floor: self.floor, ..Context::default() };
+                let problems = validate::check(&spec, &context);
+                (Some(spec), problems)
+            }
+            Err(e) => (
+                None,
+                vec![Problem { severity: Severity::Error, reason: e.reason, field: e.field, message: e.message }],
+            ),
+        };
+        let errors = problems.iter().filter(|p| p.severity == Severity::Error).cloned().collect();
+        self.feed(Input::Policy(Box::new(PolicySeen { origin, spec, problems, status: None })));
+        errors
+    }
+}
+
+fn origin(object: &Value, namespace: Option<String>, cluster: Option<&ClusterPolicySpec>) -> Origin {
+    let meta = &object["metadata"];
+    let text = |field: &str| meta[field].as_str().unwrap_or_default().to_owned();
+    Origin {
+        key: PolicyKey { namespace, name: text("name") },
+        uid: text("uid"),
+        generation: meta["generation"].as_i64().unwrap_or_default(),
+        created: text("creationTimestamp").parse().map_or(0, secs),
+        // A selector that can't be compiled is an error of the spec already.
+        namespaces: cluster.and_then(|c| Selector::compile(&c.namespace_selector).ok()).unwrap_or_default(),
+        precedence: cluster.map_or(Precedence::Default, |c| c.precedence),
+    }
+}
+
+impl Engine for Live {
+    fn policy(&mut self, object: &Value) -> Vec<String> {
+        let problems = if object["kind"] == "ClusterWorkflowPolicy" {
+            let read = ClusterPolicySpec::from_value(&object["spec"]);
+            let origin = origin(object, None, read.as_ref().ok());
+            self.put(origin, read.map(|c| c.policy))
+        } else {
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+            self.put(origin(object, Some(namespace), None), PolicySpec::from_value(&object["spec"]))
+        };
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    fn builtin_policy(&mut self) {
+        self.builtin = true;
+        let read = default_policy();
+        let object = serde_json::json!({"metadata": {"name": "default"}});
+        let origin = origin(&object, None, read.as_ref().ok());
+        self.put(origin, read.map(|c| c.policy));
+    }
+
+    fn watchdog(&mut self, object: &Value) {
+        // One that this version can't read leaves the defaults in force.
+        if let Ok(settings) = serde_json::from_value(object.clone()) {
+            self.feed(Input::Settings(Some(Box::new(settings))));
+        }
+    }
+
+    fn namespace(&mut self, name: &str, labels: BTreeMap<String, String>) {
+        self.feed(Input::Namespace { name: name.to_owned(), labels: Some(labels) });
+    }
+
+    fn incident(&mut self, object: &Value) {
+        if let Ok(incident) = serde_json::from_value(object.clone()) {
+            self.feed(Input::Incident(Box::new(incident)));
+        }
+    }
+
+    fn pod(&mut self, object: &Value) {
+        if let Some(pod) = pod(object) {
+            self.feed(Input::Pod(pod));
+        }
+    }
+
+    fn argo_lease(&mut self, namespace: &str, name: &str, renewed: Option<Timestamp>) {
+        let (namespace, name, renewed) = (namespace.to_owned(), name.to_owned(), renewed.map(secs));
+        self.feed(Input::ArgoLease { namespace, name, renewed });
+    }
+
+    fn workflow(&mut self, json: &str, now: Timestamp) -> Result<(), String> {
+        let workflow = Workflow::from_json(json).map_err(|e| e.to_string())?;
+        if workflow.meta.uid.is_empty() || workflow.meta.name.is_empty() {
+            return Err("it has no name or no uid, so it never was in a cluster".to_owned());
+        }
+        self.fed_at = now;
+        self.feed(Input::Workflow(&workflow));
+        Ok(())
+    }
+
+    fn wanted(&self) -> Vec<(String, String)> {
+        self.watchdog.wanted()
+    }
+
+    fn absent(&mut self, namespace: &str, name: &str) {
+        self.watchdog.note_absent(namespace, name);
+    }
+
+    fn judge(&mut self, now: Timestamp) {
+        self.fed_at = now;
+        // The list has ended: what was fed is all there is.
+        self.feed(Input::ListEnd);
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let mut all = self.watchdog.findings();
+        if self.builtin {
+            all.iter_mut().for_each(|f| f.policy.clear());
+        }
+        all
+    }
+
+    fn explain(&self, namespace: &str, name: &str, now: Timestamp) -> Option<Explanation> {
+        let mut found = self.watchdog.explain(namespace, name, now)?;
+        if self.builtin
+            && let Some(governing) = found.governing.as_mut().filter(|g| g.policy == BUILTIN)
+        {
+            governing.policy.clear();
+            "there is no policy, so the built-in one is used (unstick policy init prints it)"
+                .clone_into(&mut governing.why);
+        }
+        Some(found)
+    }
+
+    fn totals(&self) -> Totals {
+        self.watchdog.totals()
+    }
+}
+
+/// A finished pod that Argo has not taken notice of yet; `None` for any other pod.
+fn pod(object: &Value) -> Option<PodSeen> {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str);
+    let finished = matches!(text("/status/phase")?, "Succeeded" | "Failed");
+    let noticed = text("/metadata/labels/workflows.argoproj.io~1completed") != Some("false");
+    if !finished || noticed {
+        return None;
+    }
+    let ends = object.pointer("/status/containerStatuses")?.as_array()?.iter();
+    let ends = ends.filter_map(|c| c.pointer("/state/terminated/finishedAt")?.as_str()?.parse::<Timestamp>().ok());
+    Some(PodSeen {
+        namespace: text("/metadata/namespace")?.to_owned(),
+        workflow: text("/metadata/labels/workflows.argoproj.io~1workflow")?.to_owned(),
+        pod: text("/metadata/name")?.to_owned(),
+        node_id: text("/metadata/annotations/workflows.argoproj.io~1node-id")?.to_owned(),
+        finished: ends.max().map(secs)?,
+    })
+}
