@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
-use unstick::cli::{Parts, live};
+use unstick::cli::{Parts, live, operate};
 
 fn main() -> ExitCode {
-    unstick::cli::main(Parts { run: |_| bail!("the operator is not part of this build"), engine: live::engine })
+    unstick::cli::main(Parts { run: operate::run, engine: live::engine })
 }

@@ -19,6 +19,7 @@ pub mod engine;
 pub mod explain;
 mod explain_text;
 pub mod live;
+pub mod operate;
 pub mod policy;
 pub mod run;
 pub mod screen;
