@@ -189,6 +189,11 @@ impl Watchdog {
         self.pull(secs(now))
     }
 
+    /// What surrounds a diagnosis made now.
+    pub(crate) fn around(&self) -> diagnosis::Around<'_> {
+        diagnosis::Around { index: &self.index, argo: &self.argo, pods: &self.pods, blind: self.blind }
+    }
+
     pub fn is_leading(&self) -> bool {
         self.leading
     }
