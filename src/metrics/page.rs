@@ -33,7 +33,7 @@ impl Page {
     pub fn family(&mut self, name: &str) -> Option<Series<'_>> {
         let family = catalogue().family(name)?;
         let exported = self.leading || family.exported == Exported::Always;
-        exported.then(|| Series { text: &mut self.text, family, open: false })
+        exported.then_some(Series { text: &mut self.text, family, open: false })
     }
 
     /// A family without labels.

@@ -1,6 +1,7 @@
 //! What the shell knows and the core doesn't: requests, watches, writes, the clock.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,15 @@ impl Process {
     /// `series_cap`: most series of each per-workflow family.
     pub fn new(series_cap: usize) -> Self {
         Self { series_cap, ..Self::default() }
+    }
+
+    /// A request to the API server was answered with HTTP status `code`, or not at all.
+    ///
+    /// `took`: to the answer; for list and watch to the first byte.
+    pub fn requested(&mut self, verb: Verb, resource: &str, code: Option<u16>, took: Duration) {
+        let code = code.map_or_else(|| "error".to_owned(), |c| c.to_string());
+        self.tally.add("unstick_kube_requests_total", &[verb.as_str(), resource, &code], 1);
+        self.tally.observe("unstick_kube_request_duration_seconds", &[verb.as_str()], took.as_secs_f64());
     }
 
     /// What is counted where requests are sent.

@@ -8,8 +8,9 @@ use super::process::Process;
 use super::state::State;
 use super::usage::Usage;
 use super::{log_count, totals, workflows};
+use crate::api::reasons::UnknownReason;
 use crate::watchdog::Watchdog;
-use crate::watchdog::tally::{Histogram, Key};
+use crate::watchdog::tally::Key;
 
 /// The text of `/metrics`, format 0.0.4, at most 5,000 series at the catalogue's limits.
 ///
@@ -23,7 +24,9 @@ pub fn render(watchdog: &Watchdog, process: &Process) -> String {
         let mut state = State::of(watchdog, cap);
         workflows::write(&mut page, watchdog, &mut state, cap);
         totals::write(&mut page, watchdog, state);
-        if let Some(at) = process.alive.get("workflows") {
+        // With clocks apart nothing is judged, however alive the watch is: absent, which the alert takes for stale.
+        let judged = watchdog.around().blind != Some(UnknownReason::ClockSkew);
+        if let Some(at) = process.alive.get("workflows").filter(|_| judged) {
             page.value("unstick_last_scan_timestamp_seconds", at);
         }
     }
@@ -38,14 +41,17 @@ fn counted(page: &mut Page, watchdog: &Watchdog, process: &Process) {
     for family in catalogue().families.iter().map(|f| (f.name.as_str(), f.kind)) {
         let Some(mut series) = page.family(family.0) else { continue };
         if family.1 == Kind::Histogram {
-            let all = tallies.iter().filter_map(|t| t.histograms.get(family.0)).flatten();
-            all.for_each(|(key, histogram): (&Key, &Histogram)| series.histogram(key, histogram));
+            for (key, histogram) in tallies.iter().filter_map(|t| t.histograms.get(family.0)).flatten() {
+                series.histogram(key, histogram);
+            }
         } else {
             let mut sums: BTreeMap<&Key, u64> = BTreeMap::new();
             for (key, n) in tallies.iter().filter_map(|t| t.counters.get(family.0)).flatten() {
                 *sums.entry(key).or_default() += n;
             }
-            sums.into_iter().for_each(|(key, n)| series.put_key(key, n));
+            for (key, n) in sums {
+                series.put_key(key, n);
+            }
         }
     }
 }
