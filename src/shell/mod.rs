@@ -1,1 +1,23 @@
-//! The only I/O; one file per outside thing. The loop in [`run`] owns the watchdog.
+//! Does without deciding: the only I/O, one file for each outside thing. The loop in [`run`] owns the watchdog.
+
+pub mod argo;
+pub mod choke;
+pub mod client;
+pub mod clock;
+mod ears;
+pub mod follow;
+pub mod http;
+pub mod lease;
+pub mod logging;
+pub mod looping;
+pub mod run;
+pub mod stream;
+pub mod traffic;
+pub mod watch;
+mod watch_backoff;
+mod watch_block;
+mod watch_fault;
+mod watch_page;
+mod watch_position;
+mod watch_request;
+pub mod writer;

@@ -61,29 +61,10 @@ impl Limit {
     }
 }
 
-/// What a write was, for the counters: `Open`, `Update`, `Close`, `Delete` of an incident, or the reason of an Event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
-    Incident(&'static str),
-    Event(&'static str),
-    Status,
-}
-
-pub fn sort(op: &Op) -> Sort {
-    match op {
-        Op::OpenIncident(_) => Sort::Incident("Open"),
-        Op::IncidentStatus { closes: false, .. } => Sort::Incident("Update"),
-        Op::IncidentStatus { closes: true, .. } => Sort::Incident("Close"),
-        Op::DeleteIncident { .. } => Sort::Incident("Delete"),
-        Op::Event(note) => Sort::Event(note.reason.as_str()),
-        Op::PolicyStatus { .. } | Op::WatchdogStatus(_) => Sort::Status,
-    }
-}
-
 /// Carries out one write.
-pub async fn write(client: Client, op: Op, identity: String) -> Wrote {
-    let what = describe(&op);
-    let result = match tokio::time::timeout(WRITE_TIMEOUT, send(client, op, &identity)).await {
+pub async fn write(client: Client, op: &Op, identity: &str) -> Wrote {
+    let what = describe(op);
+    let result = match tokio::time::timeout(WRITE_TIMEOUT, send(client, op, identity)).await {
         Ok(Ok(())) => return Wrote::Done,
         Ok(Err(error)) => error,
         Err(_) => {
@@ -109,24 +90,24 @@ pub async fn write(client: Client, op: Op, identity: String) -> Wrote {
     outcome
 }
 
-async fn send(client: Client, op: Op, identity: &str) -> kube::Result<()> {
+async fn send(client: Client, op: &Op, identity: &str) -> kube::Result<()> {
     let (post, merge) = (PostParams::default(), PatchParams::default());
     match op {
         Op::OpenIncident(object) => {
             let api: Api<WorkflowIncident> = Api::namespaced(client, object.metadata.namespace.as_deref().unwrap_or_default());
-            api.create(&post, &object).await.map(drop)
+            api.create(&post, object).await.map(drop)
         }
         Op::IncidentStatus { namespace, name, status, .. } => {
-            let api: Api<WorkflowIncident> = Api::namespaced(client, &namespace);
-            api.patch_status(&name, &merge, &Patch::Merge(json!({"status": status}))).await.map(drop)
+            let api: Api<WorkflowIncident> = Api::namespaced(client, namespace);
+            api.patch_status(name, &merge, &Patch::Merge(json!({"status": status}))).await.map(drop)
         }
         Op::DeleteIncident { namespace, name } => {
-            let api: Api<WorkflowIncident> = Api::namespaced(client, &namespace);
-            api.delete(&name, &DeleteParams::default()).await.map(drop)
+            let api: Api<WorkflowIncident> = Api::namespaced(client, namespace);
+            api.delete(name, &DeleteParams::default()).await.map(drop)
         }
         Op::Event(note) => {
             let api: Api<Event> = Api::namespaced(client, &note.namespace);
-            api.create(&post, &event(&note, identity)).await.map(drop)
+            api.create(&post, &event(note, identity)).await.map(drop)
         }
         Op::PolicyStatus { key, status } => {
             // A field that is to be empty has to be named in a merge patch; what is absent there stays.

@@ -65,7 +65,8 @@ pub enum Input<'a> {
     IncidentsListed,
     Pod(PodSeen),
     PodGone { namespace: String, workflow: String, pod: String },
-    PodsReset,
+    /// A pod of which only the name is known has gone.
+    PodVanished { namespace: String, pod: String },
     ArgoLease { namespace: String, name: String, renewed: Option<Secs> },
     ArgoMetrics { instance: String, answered: bool },
     /// We lead, with the watermark found on the Lease; or we don't.

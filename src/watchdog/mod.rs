@@ -144,8 +144,8 @@ impl Watchdog {
                 self.pods.remove(&namespace, &workflow, &pod);
                 self.judge_name(&namespace, &workflow, now);
             }
-            Input::PodsReset => {
-                for (namespace, workflow) in self.pods.clear() {
+            Input::PodVanished { namespace, pod } => {
+                if let Some(workflow) = self.pods.forget(&namespace, &pod) {
                     self.judge_name(&namespace, &workflow, now);
                 }
             }
@@ -188,6 +188,25 @@ impl Watchdog {
             return None;
         }
         self.pull(secs(now))
+    }
+
+    /// What surrounds a diagnosis made now.
+    pub(crate) fn around(&self) -> diagnosis::Around<'_> {
+        diagnosis::Around { index: &self.index, argo: &self.argo, pods: &self.pods, blind: self.blind }
+    }
+
+    pub fn no_progress_floor(&self) -> Secs {
+        self.config.no_progress_floor
+    }
+
+    /// Argo's controllers, as the Watchdog object lists them.
+    pub fn argo_instances(&self) -> Vec<crate::api::watchdog::ArgoInstance> {
+        self.settings.argo.clone()
+    }
+
+    /// Workflows in the index.
+    pub fn tracked(&self) -> usize {
+        self.index.len()
     }
 
     pub fn is_leading(&self) -> bool {

@@ -51,8 +51,11 @@ impl StrayPods {
         }
     }
 
-    /// Everything is told anew: the watch of pods starts over.
-    pub fn clear(&mut self) -> Vec<(Box<str>, Box<str>)> {
-        self.by_workflow.drain().map(|(k, _)| k).collect()
+    /// Forgets a pod by its name alone; the workflow it was of comes back.
+    pub fn forget(&mut self, namespace: &str, pod: &str) -> Option<Box<str>> {
+        let found = self.by_workflow.iter().find(|((ns, _), pods)| **ns == *namespace && pods.iter().any(|p| &*p.name == pod));
+        let workflow = found?.0.1.clone();
+        self.remove(namespace, &workflow, pod);
+        Some(workflow)
     }
 }

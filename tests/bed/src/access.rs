@@ -1,4 +1,4 @@
-//! Who may talk to the server: static tokens for the bed's own parts, ServiceAccount tokens for what is under test.
+//! Who may talk to the server: static tokens for the bed's own parts, `ServiceAccount` tokens for what is under test.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ impl Identity {
 }
 
 impl Bed {
-    /// Makes a namespace with a `default` ServiceAccount; one that is there already is fine.
+    /// Makes a namespace with a `default` `ServiceAccount`; one that is there already is fine.
     pub async fn namespace(&self, name: &str) -> Result<()> {
         let client = self.admin()?;
         let apply = PatchParams::apply("bed").force();
@@ -44,15 +44,16 @@ impl Bed {
         self.service_account(name, "default").await
     }
 
-    /// Makes a ServiceAccount; one that is there already is fine.
+    /// Makes a `ServiceAccount`; one that is there already is fine.
     pub async fn service_account(&self, namespace: &str, name: &str) -> Result<()> {
         let api: Api<ServiceAccount> = Api::namespaced(self.admin()?, namespace);
-        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}});
+        let account =
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}});
         api.patch(name, &PatchParams::apply("bed").force(), &Patch::Apply(account)).await?;
         Ok(())
     }
 
-    /// A kubeconfig with a fresh token (24 h) of a ServiceAccount, which must exist.
+    /// A kubeconfig with a fresh token (24 h) of a `ServiceAccount`, which must exist.
     /// In the audit log its user is `system:serviceaccount:<namespace>:<account>`.
     pub async fn kubeconfig_for(&self, namespace: &str, account: &str) -> Result<PathBuf> {
         let token = self.token_for(namespace, account).await?;
@@ -62,7 +63,7 @@ impl Bed {
         Ok(path)
     }
 
-    /// A fresh token (24 h) of a ServiceAccount.
+    /// A fresh token (24 h) of a `ServiceAccount`.
     pub async fn token_for(&self, namespace: &str, account: &str) -> Result<String> {
         let api: Api<ServiceAccount> = Api::namespaced(self.admin()?, namespace);
         let request = TokenRequest {
@@ -88,16 +89,18 @@ pub(crate) fn kubeconfig(url: &str, ca: &[u8], user: &str, token: &str, namespac
     format!("{text:#}\n")
 }
 
-/// Key pair for ServiceAccount tokens, static tokens and the audit policy.
+/// Key pair for `ServiceAccount` tokens, static tokens and the audit policy.
 pub(crate) fn write_server_files(dir: &Path) -> Result<()> {
     use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| anyhow!("cannot make a key pair"))?;
+    let pair =
+        EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| anyhow!("cannot make a key pair"))?;
     let private = pair.to_pkcs8v1().map_err(|_| anyhow!("cannot write a private key"))?;
     let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| anyhow!("cannot write a public key"))?;
     std::fs::write(dir.join("sa.key"), pem("PRIVATE KEY", private.as_ref()))?;
     std::fs::write(dir.join("sa.pub"), pem("PUBLIC KEY", public.as_ref()))?;
-    let tokens: Vec<String> = Identity::ALL.iter().map(|i| format!("{0},{0},{0},\"system:masters\"\n", i.user())).collect();
+    let tokens: Vec<String> =
+        Identity::ALL.iter().map(|i| format!("{0},{0},{0},\"system:masters\"\n", i.user())).collect();
     std::fs::write(dir.join("tokens.csv"), tokens.concat())?;
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "omitManagedFields": true,

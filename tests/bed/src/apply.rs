@@ -43,7 +43,7 @@ impl Bed {
         self.apply_path(&files.crds, "").await
     }
 
-    /// Applies one object; a CustomResourceDefinition is waited for until the server serves it.
+    /// Applies one object; a `CustomResourceDefinition` is waited for until the server serves it.
     pub async fn apply_value(&self, object: Value, namespace: &str) -> Result<Value> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
@@ -94,7 +94,9 @@ impl Bed {
             let request = http::Request::get(path).body(Vec::new())?;
             match self.admin()?.request_text(request).await {
                 Ok(_) => return Ok(()),
-                Err(e) if Instant::now() > until => return Err(anyhow!(e)).context(format!("{} is not served after 30 s", text("/metadata/name"))),
+                Err(e) if Instant::now() > until => {
+                    return Err(anyhow!(e)).context(format!("{} is not served after 30 s", text("/metadata/name")));
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -121,7 +123,8 @@ mod tests {
 
     #[test]
     fn documents_and_lists_are_taken_apart() {
-        let found = documents("# only a comment\n---\nkind: A\n---\nkind: List\nitems: [{kind: B}, {kind: C}]\n---\n").unwrap();
+        let found =
+            documents("# only a comment\n---\nkind: A\n---\nkind: List\nitems: [{kind: B}, {kind: C}]\n---\n").unwrap();
         let kinds: Vec<&str> = found.iter().map(|d| d["kind"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["A", "B", "C"]);
         assert_eq!(documents(r#"{"kind": "D", "n": 1}"#).unwrap()[0]["n"], 1);

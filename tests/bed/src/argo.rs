@@ -19,7 +19,7 @@ use crate::{Bed, http1};
 /// How the controller is set up.
 #[derive(Clone, Debug)]
 pub struct ArgoOptions {
-    /// Where its ConfigMap and, with leader election, its Lease live; made if absent.
+    /// Where its `ConfigMap` and, with leader election, its Lease live; made if absent.
     pub namespace: String,
     /// Serves only workflows with this `controller-instanceid` label; empty: only those without one.
     pub instance_id: String,
@@ -35,7 +35,7 @@ pub struct ArgoOptions {
     /// For example `MAX_WORKFLOW_SIZE` (bytes, then nodes are compressed) or `DEFAULT_REQUEUE_TIME`
     /// (`1s` here, `10s` in Argo itself).
     pub env: BTreeMap<String, String>,
-    /// Further keys of the ConfigMap, each value YAML text.
+    /// Further keys of the `ConfigMap`, each value YAML text.
     pub config: BTreeMap<String, String>,
 }
 
@@ -59,7 +59,7 @@ impl Default for ArgoOptions {
 impl ArgoOptions {
     /// Adds an environment variable.
     #[must_use]
-    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_string());
         self
     }
@@ -74,11 +74,12 @@ pub struct Argo {
 }
 
 impl Argo {
-    /// Applies the CRDs, writes the ConfigMap, starts the controller and waits until it serves.
+    /// Applies the CRDs, writes the `ConfigMap`, starts the controller and waits until it serves.
     pub async fn start(bed: &Bed, options: &ArgoOptions) -> Result<Self> {
         let files = tokio::task::spawn_blocking(parts::argo).await??;
         bed.apply_path(&files.crds, "").await?;
-        let name = if options.instance_id.is_empty() { "argo".to_owned() } else { format!("argo-{}", options.instance_id) };
+        let name =
+            if options.instance_id.is_empty() { "argo".to_owned() } else { format!("argo-{}", options.instance_id) };
         let log = bed.folder().join(format!("{name}.log"));
         let mut argo = Self { files, part: None, metrics_port: 0, log };
         argo.launch(bed, options).await?;
@@ -170,7 +171,8 @@ impl Argo {
 
 fn config_map(name: &str, options: &ArgoOptions, port: u16) -> serde_json::Value {
     let endpoint = format!("{{enabled: true, secure: false, port: {port}}}");
-    let mut data = BTreeMap::from([("metricsConfig".to_owned(), endpoint.clone()), ("telemetryConfig".to_owned(), endpoint)]);
+    let mut data =
+        BTreeMap::from([("metricsConfig".to_owned(), endpoint.clone()), ("telemetryConfig".to_owned(), endpoint)]);
     let mut put = |key: &str, value: String| data.insert(key.to_owned(), value);
     if !options.instance_id.is_empty() {
         put("instanceID", options.instance_id.clone());

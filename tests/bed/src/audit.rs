@@ -63,7 +63,8 @@ impl Audit {
 
     /// The same log, but only what comes from now on.
     pub fn mark(&self) -> Result<Self> {
-        let length = std::fs::metadata(&self.path).with_context(|| format!("no audit log {}", self.path.display()))?.len();
+        let length =
+            std::fs::metadata(&self.path).with_context(|| format!("no audit log {}", self.path.display()))?.len();
         Ok(Self { path: self.path.clone(), from: length })
     }
 
@@ -110,7 +111,10 @@ impl Audit {
             }
             if Instant::now() > until {
                 let last: Vec<String> = entries.iter().rev().take(10).map(Entry::line).collect();
-                bail!("the audit log has no {what} after {limit:?}; its last entries, newest first:\n  {}", last.join("\n  "));
+                bail!(
+                    "the audit log has no {what} after {limit:?}; its last entries, newest first:\n  {}",
+                    last.join("\n  ")
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

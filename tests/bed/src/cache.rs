@@ -2,6 +2,7 @@
 //!
 //! `$UNSTICK_BED_CACHE`, else `$XDG_CACHE_HOME/unstick-bed`, else `~/.cache/unstick-bed`; never inside the source tree.
 
+use std::fmt::Write;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,9 @@ pub fn folder() -> Result<PathBuf> {
         .or_else(|| from("XDG_CACHE_HOME").map(|p| p.join("unstick-bed")))
         .or_else(|| from("HOME").map(|p| p.join(".cache/unstick-bed")))
         .ok_or_else(|| anyhow!("no place for built parts: set UNSTICK_BED_CACHE, XDG_CACHE_HOME or HOME"))?;
-    std::fs::create_dir_all(&path)
-        .with_context(|| format!("cannot make the folder for built parts {} (UNSTICK_BED_CACHE moves it)", path.display()))?;
+    std::fs::create_dir_all(&path).with_context(|| {
+        format!("cannot make the folder for built parts {} (UNSTICK_BED_CACHE moves it)", path.display())
+    })?;
     Ok(path)
 }
 
@@ -30,8 +32,12 @@ pub fn digest(files: &[PathBuf]) -> Result<String> {
         digest.update(&(body.len() as u64).to_le_bytes());
         digest.update(&body);
     }
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    Ok(hex(&digest.finish().as_ref()[..6]))
+    let digest = digest.finish();
+    let mut hex = String::new();
+    for byte in &digest.as_ref()[..6] {
+        write!(hex, "{byte:02x}")?;
+    }
+    Ok(hex)
 }
 
 /// Holds a machine-wide lock until dropped; says on stderr whom it waits for.
@@ -54,12 +60,19 @@ pub fn lock(name: &str) -> Result<File> {
     Ok(file)
 }
 
-/// Makes `target` by filling a fresh folder beside it and renaming that: nobody sees half a part.
+/// Makes `target` by filling a fresh folder beside it and renaming that: nobody sees half a part. One call at a time per target.
 pub fn fill(target: &Path, with: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let parent = target.parent().ok_or_else(|| anyhow!("{} has no parent", target.display()))?;
     std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let prefix = format!(".building-{}-", target.file_name().unwrap_or_default().display());
+    // What an interrupted build left behind; the caller holds the lock of this part.
+    for entry in std::fs::read_dir(parent)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
     let fresh = tempfile::Builder::new()
-        .prefix(".building-")
+        .prefix(&prefix)
         .tempdir_in(parent)
         .with_context(|| format!("cannot make a folder in {}", parent.display()))?;
     with(fresh.path())?;
@@ -74,6 +87,7 @@ mod tests {
     fn a_part_appears_whole_or_not_at_all() {
         let home = tempfile::tempdir().unwrap();
         let target = home.path().join("part");
+        std::fs::create_dir(home.path().join(".building-part-interrupted")).unwrap();
         let broken = fill(&target, |dir| {
             std::fs::write(dir.join("half"), "x")?;
             anyhow::bail!("compiler fell over")

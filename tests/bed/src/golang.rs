@@ -18,7 +18,10 @@ impl Module {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("go").join(name);
         let file = dir.join("go.mod");
         let text = std::fs::read_to_string(&file).with_context(|| {
-            format!("cannot read {}: the bed builds its parts from its source tree, is that still in place?", file.display())
+            format!(
+                "cannot read {}: the bed builds its parts from its source tree, is that still in place?",
+                file.display()
+            )
         })?;
         Ok(Self { dir, text })
     }
@@ -69,7 +72,13 @@ impl Module {
             let words = String::from_utf8_lossy(&done.stderr);
             let tail: Vec<&str> = words.lines().rev().take(20).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
-            bail!("`go {}` failed in {} ({}):\n  {}", args.join(" "), self.dir.display(), done.status, tail.join("\n  "));
+            bail!(
+                "`go {}` failed in {} ({}):\n  {}",
+                args.join(" "),
+                self.dir.display(),
+                done.status,
+                tail.join("\n  ")
+            );
         }
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
@@ -95,7 +104,9 @@ fn judge_go(needed: &str, found: Option<&str>) -> Result<()> {
         digits.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok()).take(3).collect()
     };
     if numbers(found) < numbers(needed) {
-        bail!("Go {needed} or newer is needed to build the test bed, found {found}: install it from https://go.dev/dl/");
+        bail!(
+            "Go {needed} or newer is needed to build the test bed, found {found}: install it from https://go.dev/dl/"
+        );
     }
     Ok(())
 }

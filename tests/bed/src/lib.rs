@@ -21,6 +21,7 @@ pub mod parts;
 mod process;
 pub mod scenario;
 mod server;
+mod shared;
 pub mod workflow;
 
 pub use argo::{Argo, ArgoOptions};
@@ -29,4 +30,5 @@ pub use kubelet::Kubelet;
 pub use operator::{Operator, OperatorOptions};
 pub use process::{Figures, Part, free_port};
 pub use server::{Bed, Options};
+pub use shared::{Shared, shared};
 pub use workflow::WorkflowRef;

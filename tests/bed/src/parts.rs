@@ -53,16 +53,21 @@ pub fn control_plane() -> Result<ControlPlane> {
     let version = module.version_of("k8s.io/kubernetes")?;
     let etcd = module.version_of("go.etcd.io/etcd/server/v3")?;
     let home = cache::folder()?.join(module.key("controlplane", version)?);
-    ensure(&home, "controlplane", &format!("building kube-apiserver {version} and etcd {etcd} (once, about 4 minutes)"), |dir| {
-        let mut numbers = version.split('.');
-        let (major, minor) = (numbers.next().unwrap_or("1"), numbers.next().unwrap_or("0"));
-        let base = "k8s.io/component-base/version";
-        let flags = format!(
-            "-s -w -X {base}.gitVersion=v{version} -X {base}.gitMajor={major} -X {base}.gitMinor={minor} -X {base}.gitTreeState=clean"
-        );
-        module.build(".", &flags, &dir.join("controlplane"))?;
-        script(&dir.join("kubectl"), "exec \"$(dirname \"$0\")/controlplane\" kubectl \"$@\"\n")
-    })?;
+    ensure(
+        &home,
+        "controlplane",
+        &format!("building kube-apiserver {version} and etcd {etcd} (once, about 4 minutes)"),
+        |dir| {
+            let mut numbers = version.split('.');
+            let (major, minor) = (numbers.next().unwrap_or("1"), numbers.next().unwrap_or("0"));
+            let base = "k8s.io/component-base/version";
+            let flags = format!(
+                "-s -w -X {base}.gitVersion=v{version} -X {base}.gitMajor={major} -X {base}.gitMinor={minor} -X {base}.gitTreeState=clean"
+            );
+            module.build(".", &flags, &dir.join("controlplane"))?;
+            script(&dir.join("kubectl"), "exec \"$(dirname \"$0\")/controlplane\" kubectl \"$@\"\n")
+        },
+    )?;
     let part = |name: &str| Program { path: home.join("controlplane"), args: vec![name.into()] };
     Ok(ControlPlane {
         etcd: part("etcd"),
@@ -79,7 +84,11 @@ pub fn argo() -> Result<ArgoFiles> {
     let version = module.version_of(ARGO)?;
     let home = cache::folder()?.join(module.key("argo", version)?);
     ensure(&home, "argo", &format!("building Argo's workflow-controller {version} (once, about 3 minutes)"), |dir| {
-        module.build(&format!("{ARGO}/cmd/workflow-controller"), &format!("-s -w -X {ARGO}.version=v{version}"), &dir.join("workflow-controller"))?;
+        module.build(
+            &format!("{ARGO}/cmd/workflow-controller"),
+            &format!("-s -w -X {ARGO}.version=v{version}"),
+            &dir.join("workflow-controller"),
+        )?;
         let crds = module.source_of(ARGO)?.join("manifests/base/crds/minimal");
         copy_crds(&crds, &dir.join("crds"))
     })?;

@@ -45,7 +45,11 @@ pub struct Figures {
 impl Part {
     /// Starts `command` with both outputs appended to `log`. Should we die, `remove` goes too.
     pub fn start(name: &str, command: &mut Command, log: &Path, remove: Option<&Path>) -> Result<Self> {
-        let out = File::options().create(true).append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
         // A process group of its own: Ctrl-C in a terminal reaches us alone, and we stop the parts in order.
         let mut child = command
             .stdin(Stdio::null())
@@ -89,7 +93,9 @@ impl Part {
     pub fn expect_alive(&mut self) -> Result<()> {
         match self.ended() {
             None => Ok(()),
-            Some(status) => bail!("{} stopped by itself ({status}); the end of its log:\n{}", self.name, tail(&self.log, 15)),
+            Some(status) => {
+                bail!("{} stopped by itself ({status}); the end of its log:\n{}", self.name, tail(&self.log, 15))
+            }
         }
     }
 
@@ -115,7 +121,8 @@ impl Part {
     /// What the process has used; an error once it has ended.
     pub fn figures(&self) -> Result<Figures> {
         let read = |what: &str| {
-            std::fs::read_to_string(format!("/proc/{}/{what}", self.pid())).with_context(|| format!("{} has ended", self.name))
+            std::fs::read_to_string(format!("/proc/{}/{what}", self.pid()))
+                .with_context(|| format!("{} has ended", self.name))
         };
         let (status, stat) = (read("status")?, read("stat")?);
         figures(&status, &stat).ok_or_else(|| anyhow!("cannot make sense of /proc/{}", self.pid()))
@@ -159,7 +166,11 @@ pub fn tail(log: &Path, lines: usize) -> String {
     if all.is_empty() {
         return "  (it wrote nothing)".to_owned();
     }
-    all[all.len().saturating_sub(lines)..].iter().map(|l| format!("  {}", l.chars().take(400).collect::<String>())).collect::<Vec<_>>().join("\n")
+    all[all.len().saturating_sub(lines)..]
+        .iter()
+        .map(|l| format!("  {}", l.chars().take(400).collect::<String>()))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A TCP port of 127.0.0.1 that nobody listens on right now.
@@ -208,7 +219,10 @@ mod tests {
         let mut part = Part::start("talker", &mut command, &dir.path().join("log"), None).unwrap();
         part.wait(Duration::from_secs(10)).await.unwrap();
         let said = part.expect_alive().unwrap_err().to_string();
-        assert!(said.contains("talker stopped") && said.contains("exit status: 3") && said.contains("no disk left"), "{said}");
+        assert!(
+            said.contains("talker stopped") && said.contains("exit status: 3") && said.contains("no disk left"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The real control plane: etcd and kube-apiserver in a temporary folder, on free ports, with an audit log.
 //!
-//! There is no controller-manager: no garbage collection by owner, no default ServiceAccounts (so [`Bed::namespace`] makes
+//! There is no controller-manager: no garbage collection by owner, no default `ServiceAccounts` (so [`Bed::namespace`] makes
 //! one), namespaces don't finish deleting.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
@@ -36,7 +37,8 @@ pub struct Bed {
     url: String,
     config: Config,
     kubectl: PathBuf,
-    pub(crate) kinds: tokio::sync::Mutex<std::collections::HashMap<String, (kube::discovery::ApiResource, bool)>>,
+    clients: Mutex<HashMap<tokio::runtime::Id, Client>>,
+    pub(crate) kinds: tokio::sync::Mutex<HashMap<String, (kube::discovery::ApiResource, bool)>>,
 }
 
 struct Folder {
@@ -96,7 +98,10 @@ impl Bed {
             .arg(format!("--etcd-servers={storage}"))
             .arg(format!("--secure-port={secure}"))
             .args(["--bind-address=127.0.0.1", "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"])
-            .args(["--disable-admission-plugins=ServiceAccount", "--service-account-issuer=https://kubernetes.default.svc"])
+            .args([
+                "--disable-admission-plugins=ServiceAccount",
+                "--service-account-issuer=https://kubernetes.default.svc",
+            ])
             .arg(format!("--cert-dir={}", file("certs")))
             .arg(format!("--service-account-key-file={}", file("sa.pub")))
             .arg(format!("--service-account-signing-key-file={}", file("sa.key")))
@@ -117,6 +122,7 @@ impl Bed {
             url,
             config,
             kubectl: parts.kubectl.clone(),
+            clients: Mutex::default(),
             kinds: tokio::sync::Mutex::default(),
         })
     }
@@ -136,9 +142,16 @@ impl Bed {
         &self.kubectl
     }
 
-    /// A new client with all rights. Call it within a tokio runtime; the client belongs to that runtime.
+    /// A client with all rights, for the tokio runtime it is called in (a client lives no longer than its runtime).
     pub fn admin(&self) -> Result<Client> {
-        Ok(Client::try_from(self.config.clone())?)
+        let runtime = tokio::runtime::Handle::current().id();
+        let mut clients = self.clients.lock().map_err(|_| anyhow!("a test panicked while it held the bed"))?;
+        if let Some(client) = clients.get(&runtime) {
+            return Ok(client.clone());
+        }
+        let client = Client::try_from(self.config.clone())?;
+        clients.insert(runtime, client.clone());
+        Ok(client)
     }
 
     /// Kubeconfig with all rights, user `admin`.
@@ -158,7 +171,7 @@ impl Bed {
     /// What kube-apiserver and etcd say of themselves if one has ended; call it when a request fails oddly.
     pub fn check(&self) -> Result<()> {
         for part in [&self.etcd, &self.apiserver] {
-            part.lock().map_err(|_| anyhow::anyhow!("a test panicked while it held the bed"))?.expect_alive()?;
+            part.lock().map_err(|_| anyhow!("a test panicked while it held the bed"))?.expect_alive()?;
         }
         Ok(())
     }
@@ -171,7 +184,7 @@ impl Bed {
 
 /// Waits for `/readyz`; an error holds the log of the part that failed.
 async fn ready(parts: &mut (Part, Part), dir: &Path, url: &str) -> Result<Config> {
-    const LIMIT: Duration = Duration::from_secs(120);
+    const LIMIT: Duration = Duration::from_mins(2);
     let until = Instant::now() + LIMIT;
     let mut config = None;
     loop {

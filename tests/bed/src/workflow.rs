@@ -34,8 +34,9 @@ impl std::fmt::Display for WorkflowRef {
 impl Bed {
     /// Creates one workflow from YAML (`apiVersion` and `kind` may be left out) in a namespace that exists.
     pub async fn submit(&self, namespace: &str, yaml: &str) -> Result<WorkflowRef> {
-        let [workflow]: [Value; 1] =
-            documents(yaml)?.try_into().map_err(|all: Vec<Value>| anyhow!("one workflow is submitted at a time, got {}", all.len()))?;
+        let [workflow]: [Value; 1] = documents(yaml)?
+            .try_into()
+            .map_err(|all: Vec<Value>| anyhow!("one workflow is submitted at a time, got {}", all.len()))?;
         self.submit_value(namespace, workflow).await
     }
 
@@ -45,8 +46,11 @@ impl Bed {
         fields.insert("apiVersion".to_owned(), json!("argoproj.io/v1alpha1"));
         fields.insert("kind".to_owned(), json!("Workflow"));
         let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows");
-        let request = http::Request::post(path).header("content-type", "application/json").body(serde_json::to_vec(&workflow)?)?;
-        let made: Value = self.admin()?.request(request).await.with_context(|| format!("cannot submit to {namespace}"))?;
+        let request = http::Request::post(path)
+            .header("content-type", "application/json")
+            .body(serde_json::to_vec(&workflow)?)?;
+        let made: Value =
+            self.admin()?.request(request).await.with_context(|| format!("cannot submit to {namespace}"))?;
         Ok(WorkflowRef::new(namespace, made["metadata"]["name"].as_str().unwrap_or_default()))
     }
 
@@ -126,7 +130,12 @@ pub fn brief(workflow: &Value) -> String {
     for node in status["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values()).take(40) {
         let synced = &node["taskResultSynced"];
         let name = text(&node["displayName"]);
-        lines.push(format!("  node {name} ({}): {} synced={synced} {:?}", text(&node["type"]), text(&node["phase"]), text(&node["message"])));
+        lines.push(format!(
+            "  node {name} ({}): {} synced={synced} {:?}",
+            text(&node["type"]),
+            text(&node["phase"]),
+            text(&node["message"])
+        ));
     }
     if let Some(locks) = status.get("synchronization") {
         lines.push(format!("  locks {locks}"));

@@ -6,28 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use unstick_bed::workflow::node;
-use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Operator, OperatorOptions, Options, WorkflowRef, scenario};
+use unstick_bed::{Argo, ArgoOptions, Bed, Operator, OperatorOptions, Options, Shared, WorkflowRef, scenario};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-struct Shared {
-    bed: Bed,
-    argo: Argo,
-    _kubelet: Kubelet,
-}
-
-/// One bed for all tests that don't stop it; it goes when the process does (a static is never dropped: the guardians see to it).
 async fn shared() -> &'static Shared {
-    static SHARED: OnceCell<Shared> = OnceCell::const_new();
-    let start = async {
-        let bed = Bed::start(Options::default()).await.unwrap();
-        let argo = Argo::start(&bed, &ArgoOptions::default()).await.unwrap();
-        let kubelet = Kubelet::start(&bed).await.unwrap();
-        Shared { bed, argo, _kubelet: kubelet }
-    };
-    SHARED.get_or_init(|| start).await
+    unstick_bed::shared().await.unwrap()
 }
 
 async fn submit(bed: &Bed, namespace: &str, name: &str) -> WorkflowRef {
@@ -101,16 +86,19 @@ fn a_killed_owner_leaves_nothing() {
 #[test]
 fn bed_up_ends_when_stdin_closes_and_takes_programs_from_assets() {
     // The same programs, but under the names and in the place that envtest's users know.
-    let built = String::from_utf8(Command::new(env!("CARGO_BIN_EXE_bed")).arg("build").output().unwrap().stdout).unwrap();
+    let built =
+        String::from_utf8(Command::new(env!("CARGO_BIN_EXE_bed")).arg("build").output().unwrap().stdout).unwrap();
     let program = |name: &str| built.lines().find(|l| l.starts_with(name)).unwrap()[name.len()..].trim().to_owned();
     let assets = tempfile::tempdir().unwrap();
-    for (name, line) in [("etcd", program("etcd")), ("kube-apiserver", program("kube-apiserver")), ("kubectl", program("kubectl"))] {
+    for (name, line) in
+        [("etcd", program("etcd")), ("kube-apiserver", program("kube-apiserver")), ("kubectl", program("kubectl"))]
+    {
         use std::os::unix::fs::PermissionsExt;
         let file = assets.path().join(name);
         std::fs::write(&file, format!("#!/bin/sh\nexec {line} \"$@\"\n")).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let (mut owner, folder) = bed_up(|c| drop(c.env("KUBEBUILDER_ASSETS", assets.path())));
+    let (mut owner, folder) = bed_up(|c| _ = c.env("KUBEBUILDER_ASSETS", assets.path()));
     assert!(processes_of(&folder).iter().any(|l| l.contains("kube-apiserver")));
     drop(owner.stdin.take());
     assert!(owner.wait().unwrap().success());
@@ -122,11 +110,18 @@ fn what_is_missing_is_named_with_its_remedy() {
     let cache = tempfile::tempdir().unwrap();
     let bare = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bed"));
-        command.arg("build").env("UNSTICK_BED_CACHE", cache.path()).env("PATH", "/nowhere").env_remove("KUBEBUILDER_ASSETS");
+        command
+            .arg("build")
+            .env("UNSTICK_BED_CACHE", cache.path())
+            .env("PATH", "/nowhere")
+            .env_remove("KUBEBUILDER_ASSETS");
         command
     };
     let said = failing(&mut bare());
-    assert!(said.contains("Go is not installed") && said.contains("install Go 1.2") && said.contains("go.dev/dl"), "{said}");
+    assert!(
+        said.contains("Go is not installed") && said.contains("install Go 1.2") && said.contains("go.dev/dl"),
+        "{said}"
+    );
     let said = failing(bare().env("KUBEBUILDER_ASSETS", cache.path()));
     assert!(said.contains("has no `etcd`") && said.contains("unset it"), "{said}");
     let file = cache.path().join("a-file");
@@ -139,7 +134,10 @@ fn what_is_missing_is_named_with_its_remedy() {
 async fn a_part_that_dies_at_start_is_quoted() {
     let wrong = Options { apiserver_flags: vec!["--no-such-flag".into()], ..Options::default() };
     let said = format!("{:#}", Bed::start(wrong).await.err().expect("a server with an unknown flag"));
-    assert!(said.contains("kube-apiserver stopped by itself") && said.contains("unknown flag: --no-such-flag"), "{said}");
+    assert!(
+        said.contains("kube-apiserver stopped by itself") && said.contains("unknown flag: --no-such-flag"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -149,7 +147,8 @@ async fn the_audit_log_knows_who_did_what() {
     bed.service_account("audited", "reader").await.unwrap();
     let audit = bed.audit().mark().unwrap();
     let kubeconfig = bed.kubeconfig_for("audited", "reader").await.unwrap();
-    let kubectl = |args: &[&str]| Command::new(bed.kubectl()).arg("--kubeconfig").arg(&kubeconfig).args(args).output().unwrap();
+    let kubectl =
+        |args: &[&str]| Command::new(bed.kubectl()).arg("--kubeconfig").arg(&kubeconfig).args(args).output().unwrap();
     let denied = kubectl(&["create", "configmap", "mine"]);
     assert!(String::from_utf8_lossy(&denied.stderr).contains("system:serviceaccount:audited:reader"), "{denied:?}");
 
@@ -162,10 +161,16 @@ async fn the_audit_log_knows_who_did_what() {
     }
     kubectl(&["get", "configmap", "mine"]);
     let user = "system:serviceaccount:audited:reader";
-    audit.wait_for("get by the reader", LIMIT, |e| e.user == user && e.verb == "get" && e.name == "mine").await.unwrap();
+    audit
+        .wait_for("get by the reader", LIMIT, |e| e.user == user && e.verb == "get" && e.name == "mine")
+        .await
+        .unwrap();
     let writes = audit.writes_by(user).unwrap();
     assert_eq!(writes.first().map(|e| e.code), Some(403));
-    assert_eq!(writes.last().map(|e| (e.code, e.resource.as_str(), e.namespace.as_str())), Some((201, "configmaps", "audited")));
+    assert_eq!(
+        writes.last().map(|e| (e.code, e.resource.as_str(), e.namespace.as_str())),
+        Some((201, "configmaps", "audited"))
+    );
     assert!(writes.iter().all(|e| e.verb == "create"));
     let last = writes.last().unwrap().at;
     assert!(audit.since(last).unwrap().iter().any(|e| e.user == user && e.verb == "get"));
@@ -202,8 +207,12 @@ type Shown = (&'static str, fn(&Value) -> bool);
 #[tokio::test]
 async fn argo_shows_what_pods_are_told_to_do() {
     const SHOWN: &[Shown] = &[
-        ("image-pull", |w| says(w, "image-pull", "ImagePullBackOff: Back-off pulling image \"registry.example.com/team/job:typo\"")),
-        ("container-config", |w| says(w, "container-config", "CreateContainerConfigError: secret \"missing\" not found")),
+        ("image-pull", |w| {
+            says(w, "image-pull", "ImagePullBackOff: Back-off pulling image \"registry.example.com/team/job:typo\"")
+        }),
+        ("container-config", |w| {
+            says(w, "container-config", "CreateContainerConfigError: secret \"missing\" not found")
+        }),
         ("unschedulable", |w| says(w, "unschedulable", "Unschedulable: 0/12 nodes are available")),
         ("exit-code", |w| w["status"]["message"] == "main: Error (exit code 3)" && w["status"]["phase"] == "Failed"),
         ("vanish", |w| w["status"]["phase"] == "Error" && says(w, "vanish", "pod deleted")),
@@ -248,7 +257,9 @@ async fn a_lost_result_holds_the_workflow_until_its_label_is_set() {
     assert_eq!(node(&seen, "lost-result").unwrap()["taskResultSynced"], false);
     let path = "/apis/argoproj.io/v1alpha1/namespaces/losses/workflowtaskresults/lost-result";
     let label = json!({"metadata": {"labels": {"workflows.argoproj.io/report-outputs-completed": "true"}}});
-    let request = http::Request::patch(path).header("content-type", "application/merge-patch+json").body(label.to_string().into());
+    let request = http::Request::patch(path)
+        .header("content-type", "application/merge-patch+json")
+        .body(label.to_string().into());
     bed.admin().unwrap().request::<Value>(request.unwrap()).await.unwrap();
     bed.wait_for_phase(&lost, "Succeeded", LIMIT).await.unwrap();
 }
@@ -271,7 +282,11 @@ async fn a_stopped_workflow_and_a_deleted_pod_end() {
     let until = Instant::now() + LIMIT;
     let codes = "/status/containerStatuses/1/state/terminated/exitCode";
     while pod("stopped").await.unwrap().pointer(codes) != Some(&json!(143)) {
-        assert!(Instant::now() < until, "the pod of the stopped workflow runs on: {:#}", pod("stopped").await.unwrap()["status"]);
+        assert!(
+            Instant::now() < until,
+            "the pod of the stopped workflow runs on: {:#}",
+            pod("stopped").await.unwrap()["status"]
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let request = http::Request::delete("/api/v1/namespaces/stops/pods/long-running").body(Vec::new()).unwrap();
@@ -287,7 +302,7 @@ async fn a_stopped_workflow_and_a_deleted_pod_end() {
 async fn a_second_controller_has_its_own_instance_lease_and_size_limit() {
     let bed = &shared().await.bed;
     let options = ArgoOptions { instance_id: "small".into(), leader_election: true, ..ArgoOptions::default() };
-    let mut argo = Argo::start(bed, &options.env("MAX_WORKFLOW_SIZE", 6000)).await.unwrap();
+    let mut argo = Argo::start(bed, &options.env("MAX_WORKFLOW_SIZE", "6000")).await.unwrap();
     let mut workflow: Value = serde_saphyr::from_str(&scenario::yaml("compressed").unwrap()).unwrap();
     workflow["metadata"]["labels"] = json!({"workflows.argoproj.io/controller-instanceid": "small"});
     bed.namespace("small").await.unwrap();
@@ -312,6 +327,9 @@ async fn a_second_controller_has_its_own_instance_lease_and_size_limit() {
         assert!(Instant::now() < until, "the lease is not renewed");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    // Two controllers on one machine want the same fixed port; the one that can't have it serves all the same.
+    let log = std::fs::read_to_string(bed.folder().join("argo-small.log")).unwrap();
+    assert!(log.contains(":6060: bind: address already in use"), "who has port 6060?");
     argo.stop();
     let left = lease().await;
     tokio::time::sleep(Duration::from_secs(7)).await;

@@ -1,7 +1,7 @@
 //! A stand-in for scheduler, kubelet and Argo's executor: nothing runs, but the API server sees what it would see.
 //!
 //! Pods of workflows are bound to the node `bed-node` and walked through their phases as annotations of the template tell
-//! ([`script`]); each that runs gets the WorkflowTaskResult that the executor in its `wait` container would write.
+//! ([`script`]); each that runs gets the `WorkflowTaskResult` that the executor in its `wait` container would write.
 
 mod pod;
 pub mod script;

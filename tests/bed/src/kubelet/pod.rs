@@ -100,7 +100,9 @@ impl Walk {
             End::Deadline => {
                 self.complete_result(script).await?;
                 let said = "Pod was active on the node longer than the specified deadline";
-                return self.set(status::failed(&self.containers, "DeadlineExceeded", said, now, Timestamp::now())).await;
+                return self
+                    .set(status::failed(&self.containers, "DeadlineExceeded", said, now, Timestamp::now()))
+                    .await;
             }
             End::Time => {}
         }
@@ -120,7 +122,8 @@ impl Walk {
     /// Waits for the end. Argo stops a running pod by sending SIGTERM through `pods/exec`, which nobody serves here; what it
     /// does besides is to give the workflow a shutdown or the node an end, so that is looked for once a second.
     async fn run(&self, lasts: Duration) -> End {
-        let deadline = self.pod.spec.as_ref().and_then(|s| s.active_deadline_seconds).and_then(|s| u64::try_from(s).ok());
+        let deadline =
+            self.pod.spec.as_ref().and_then(|s| s.active_deadline_seconds).and_then(|s| u64::try_from(s).ok());
         let deadline = deadline.map_or(Duration::MAX, Duration::from_secs);
         let mut left = lasts.min(deadline);
         loop {
@@ -162,7 +165,8 @@ impl Walk {
         let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": self.pod.name_any()},
             "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}});
         let path = format!("/api/v1/namespaces/{}/pods/{}/binding", self.namespace(), self.pod.name_any());
-        let request = http::Request::post(path).header("content-type", "application/json").body(serde_json::to_vec(&binding)?)?;
+        let request =
+            http::Request::post(path).header("content-type", "application/json").body(serde_json::to_vec(&binding)?)?;
         self.client.request::<Value>(request).await.context("binding")?;
         Ok(())
     }
@@ -190,7 +194,8 @@ impl Walk {
             "metadata": {"name": self.node_id(), "labels": labels, "ownerReferences": owner.into_iter().collect::<Vec<_>>()},
         });
         let path = format!("{}/workflowtaskresults", self.argo_path());
-        let request = http::Request::post(path).header("content-type", "application/json").body(serde_json::to_vec(&result)?)?;
+        let request =
+            http::Request::post(path).header("content-type", "application/json").body(serde_json::to_vec(&result)?)?;
         match self.client.request::<Value>(request).await {
             Err(kube::Error::Api(e)) if e.code == 409 => Ok(()),
             other => other.map(drop).context("task result"),
@@ -204,12 +209,14 @@ impl Walk {
         }
         let mut patch = json!({"metadata": {"labels": {REPORTED: "true"}}});
         if !script.outputs.is_empty() {
-            let parameters: Vec<Value> = script.outputs.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+            let parameters: Vec<Value> =
+                script.outputs.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
             patch["outputs"] = json!({"parameters": parameters});
         }
         let path = format!("{}/workflowtaskresults/{}", self.argo_path(), self.node_id());
-        let request =
-            http::Request::patch(path).header("content-type", "application/merge-patch+json").body(serde_json::to_vec(&patch)?)?;
+        let request = http::Request::patch(path)
+            .header("content-type", "application/merge-patch+json")
+            .body(serde_json::to_vec(&patch)?)?;
         match self.client.request::<Value>(request).await {
             // Argo removes the results of a workflow that has ended, a stopped one for instance; the pod ends all the same.
             Err(kube::Error::Api(e)) if e.code == 404 => Ok(()),
@@ -219,7 +226,9 @@ impl Walk {
 
     fn report(&self, outcome: Result<()>) {
         let Err(e) = outcome else { return };
-        let gone = e.downcast_ref::<kube::Error>().is_some_and(|e| matches!(e, kube::Error::Api(s) if s.code == 404 || s.code == 409));
+        let gone = e
+            .downcast_ref::<kube::Error>()
+            .is_some_and(|e| matches!(e, kube::Error::Api(s) if s.code == 404 || s.code == 409));
         if !gone {
             eprintln!("bed: kubelet stand-in, pod {}/{}: {e:#}", self.namespace(), self.pod.name_any());
         }

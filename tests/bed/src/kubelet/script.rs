@@ -77,7 +77,9 @@ impl Script {
             .ok_or_else(|| format!("{SECONDS}: {seconds:?} is not a number of seconds"))?;
         let outputs = match annotations.get(OUTPUTS) {
             None => BTreeMap::new(),
-            Some(text) => serde_json::from_str(text).map_err(|e| format!("{OUTPUTS} is not a JSON object of strings: {e}"))?,
+            Some(text) => {
+                serde_json::from_str(text).map_err(|e| format!("{OUTPUTS} is not a JSON object of strings: {e}"))?
+            }
         };
         Ok(Self { act, lasts, outputs })
     }
@@ -99,7 +101,9 @@ mod tests {
 
     #[test]
     fn every_word_is_read_and_a_wrong_one_is_named() {
-        for word in ["ok", "fail:3", "pull", "config", "unschedulable", "pending", "run", "vanish", "vanish-reported", "lost"] {
+        for word in
+            ["ok", "fail:3", "pull", "config", "unschedulable", "pending", "run", "vanish", "vanish-reported", "lost"]
+        {
             assert!(read(&[(DO, word)]).is_ok(), "{word}");
         }
         assert_eq!(read(&[(DO, "fail:3")]).unwrap().act, Act::Fail(3));

@@ -70,13 +70,20 @@ fn terminated(exit: Exit<'_>, began: Timestamp, now: Timestamp) -> Value {
     json!({"terminated": {"exitCode": exit.code, "reason": exit.reason, "startedAt": seconds(began), "finishedAt": seconds(now)}})
 }
 
-fn status(phase: &str, containers: &Containers, began: Timestamp, now: Timestamp, state: impl Fn(&String) -> Value) -> Value {
+fn status(
+    phase: &str,
+    containers: &Containers,
+    began: Timestamp,
+    now: Timestamp,
+    state: impl Fn(&String) -> Value,
+) -> Value {
     let image = |name: &String, state: Value| {
         let ready = state.get("running").is_some();
         json!({"name": name, "image": "bed/no-image", "imageID": "", "ready": ready, "started": ready, "restartCount": 0, "state": state})
     };
     let ready = if phase == "Running" { "True" } else { "False" };
-    let condition = |kind: &str, value: &str| json!({"type": kind, "status": value, "lastTransitionTime": seconds(now)});
+    let condition =
+        |kind: &str, value: &str| json!({"type": kind, "status": value, "lastTransitionTime": seconds(now)});
     let init: Vec<Value> = containers.init.iter().map(|n| image(n, terminated(Exit::of(0), began, began))).collect();
     let main: Vec<Value> = containers.main.iter().map(|n| image(n, state(n))).collect();
     json!({

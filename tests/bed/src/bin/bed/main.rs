@@ -103,7 +103,12 @@ async fn up(namespaces: Vec<String>, leader_election: bool, ignore_stdin: bool) 
     };
     let (_kubelet, argo, bed) = &parts;
     println!("export KUBECONFIG={}", bed.admin_kubeconfig().display());
-    eprintln!("bed: API server {} and Argo {} are up; logs in {}; Ctrl-C stops", bed.url(), argo.version(), bed.folder().display());
+    eprintln!(
+        "bed: API server {} and Argo {} are up; logs in {}; Ctrl-C stops",
+        bed.url(),
+        argo.version(),
+        bed.folder().display()
+    );
     let closed = async {
         let mut buffer = [0u8; 256];
         while ignore_stdin || tokio::io::stdin().read(&mut buffer).await.is_ok_and(|n| n > 0) {

@@ -1,0 +1,173 @@
+//! One pass over the index: counts, and which workflows get series of their own.
+//!
+//! Nothing is built per workflow: shared strings are told apart by address and only the few chosen are looked at again.
+
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use crate::api::workflow::Secs;
+use crate::watchdog::Watchdog;
+use crate::watchdog::facts::{Facts, Phase};
+use crate::watchdog::index::Slot;
+
+/// Place among those that want series: stuck ones first (longest stuck first), then the oldest; slots settle ties and
+/// stay the same while a workflow exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    healthy: bool,
+    at: Secs,
+    pub slot: Slot,
+}
+
+/// The first `cap` of all that are offered.
+#[derive(Debug)]
+pub struct Top {
+    cap: usize,
+    heap: BinaryHeap<Rank>,
+    /// Label sets of all that were offered.
+    pub sets: usize,
+}
+
+impl Top {
+    pub fn new(cap: usize) -> Self {
+        Self { cap, heap: BinaryHeap::new(), sets: 0 }
+    }
+
+    pub fn offer(&mut self, rank: Rank, sets: usize) {
+        self.sets += sets;
+        if self.heap.len() < self.cap {
+            self.heap.push(rank);
+        } else if let Some(mut last) = self.heap.peek_mut()
+            && rank < *last
+        {
+            *last = rank;
+        }
+    }
+
+    /// The chosen, the first first, and the label sets of all that were offered.
+    pub fn chosen(self) -> (Vec<Slot>, usize) {
+        let ranks = self.heap.into_sorted_vec();
+        (ranks.into_iter().map(|r| r.slot).collect(), self.sets)
+    }
+}
+
+/// Who waits for a lock.
+#[derive(Debug, Default)]
+pub struct Waiting<'w> {
+    pub workflows: usize,
+    /// (namespace, workflow) as Argo names the holders.
+    pub holders: std::collections::BTreeSet<(&'w str, &'w str)>,
+}
+
+/// What the pass finds.
+#[derive(Debug)]
+pub struct State<'w> {
+    /// By namespace, type and phase.
+    pub workflows: BTreeMap<(&'w str, &'w str, &'static str), usize>,
+    /// By namespace of the waiting workflow and lock.
+    pub locks: HashMap<(&'w str, &'w str), Waiting<'w>>,
+    pub active: Top,
+    pub started: Top,
+    pub phased: Top,
+    pub suspended: Top,
+    pub progressed: Top,
+    /// One per workflow that has a threshold ahead of it or behind it.
+    pub deadline: Top,
+    pub stuck: Top,
+}
+
+/// Where an interned string is: equal strings of the index are one.
+fn address(text: &Arc<str>) -> usize {
+    Arc::as_ptr(text).cast::<u8>().addr()
+}
+
+impl<'w> State<'w> {
+    /// `cap`: series of each family with a series per workflow.
+    pub fn of(watchdog: &'w Watchdog, cap: usize) -> Self {
+        let top = || Top::new(cap);
+        let mut state = Self {
+            workflows: BTreeMap::new(),
+            locks: HashMap::new(),
+            active: top(),
+            started: top(),
+            phased: top(),
+            suspended: top(),
+            progressed: top(),
+            deadline: top(),
+            stuck: top(),
+        };
+        let mut stuck: Vec<(Slot, Secs)> = watchdog.stuck.iter().map(|(slot, s)| (*slot, s.since())).collect();
+        stuck.sort_unstable();
+        let mut stuck = stuck.into_iter().peekable();
+        let mut counts: HashMap<(usize, usize, Phase), (&'w Facts, usize)> = HashMap::new();
+        for (slot, facts) in watchdog.index.iter() {
+            while stuck.next_if(|(s, _)| *s < slot).is_some() {}
+            let since = stuck.next_if(|(s, _)| *s == slot).map(|(_, since)| since);
+            let rank = Rank { healthy: since.is_none(), at: since.unwrap_or(facts.age_base()), slot };
+            if since.is_some() {
+                state.stuck.offer(rank, 1);
+            }
+            let kind = facts.workflow_type.as_ref().map_or(0, address);
+            counts.entry((address(&facts.namespace), kind, facts.phase)).or_insert((facts, 0)).1 += 1;
+            if !facts.is_finished() {
+                state.active(facts, rank);
+            }
+        }
+        for (facts, n) in counts.into_values() {
+            let key = (&*facts.namespace, facts.workflow_type.as_deref().unwrap_or(""), phase(facts));
+            *state.workflows.entry(key).or_default() += n;
+        }
+        state
+    }
+
+    fn active(&mut self, facts: &'w Facts, rank: Rank) {
+        self.active.offer(rank, 1);
+        if facts.started != 0 {
+            self.started.offer(rank, 1);
+        }
+        if phase_start(facts) != 0 {
+            self.phased.offer(rank, 1);
+        }
+        if facts.last_change != 0 {
+            self.progressed.offer(rank, 1);
+        }
+        if facts.deadline != 0 || !rank.healthy {
+            self.deadline.offer(rank, 1);
+        }
+        let suspended = suspensions(facts).len();
+        if suspended > 0 {
+            self.suspended.offer(rank, suspended);
+        }
+        for lock in facts.waiting() {
+            let waiting = self.locks.entry((&facts.namespace, &lock.name)).or_default();
+            waiting.workflows += 1;
+            waiting.holders.extend(lock.holders.iter().map(|(ns, name)| (&**ns, &**name)));
+        }
+    }
+}
+
+/// Value of the label `phase`.
+pub fn phase(facts: &Facts) -> &'static str {
+    match facts.phase {
+        Phase::Unset => Phase::Pending.as_str(),
+        phase => phase.as_str(),
+    }
+}
+
+/// When an active workflow entered its phase; 0 = not known.
+pub fn phase_start(facts: &Facts) -> Secs {
+    if facts.phase == Phase::Running { facts.started } else { facts.created }
+}
+
+/// The points at which an active workflow is suspended, and since when; the earlier of two nodes of one template.
+pub fn suspensions(facts: &Facts) -> BTreeMap<&str, Secs> {
+    let mut points = BTreeMap::new();
+    if facts.suspended_since != 0 {
+        points.insert("spec", facts.suspended_since);
+    }
+    for node in facts.nodes.iter().filter(|n| n.is_suspension() && n.started != 0) {
+        let since = points.entry(&*node.template).or_insert(node.started);
+        *since = (*since).min(node.started);
+    }
+    points
+}

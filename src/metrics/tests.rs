@@ -1,0 +1,1 @@
+//! What a scrape says, over a watchdog that has been told things.

@@ -1,0 +1,52 @@
+//! Everything the loop listens to, besides signals, time, HTTP and its own writes.
+
+use tokio::sync::mpsc;
+
+use super::follow::News;
+use super::lease::{Flush, LeaseHandle};
+use super::watch::Feed;
+
+/// Something was heard.
+pub enum Heard {
+    /// The Lease may have changed hands.
+    Leader,
+    /// Whether the watermark that was asked for is durable.
+    Flushed(bool),
+    News(News),
+    /// Whether an Argo instance answers at its metrics address.
+    Probe(String, bool),
+    Feed(Feed),
+}
+
+pub struct Ears {
+    pub lease: Option<LeaseHandle>,
+    pub flush: Option<Flush>,
+    pub news: mpsc::Receiver<News>,
+    pub probes: mpsc::Receiver<(String, bool)>,
+    /// The watch of workflows, once it has been started.
+    pub feed: Option<mpsc::Receiver<Feed>>,
+}
+
+impl Ears {
+    /// The next thing heard. Dropping the future loses nothing.
+    pub async fn hear(&mut self) -> Heard {
+        let Self { lease, flush, news, probes, feed } = self;
+        tokio::select! {
+            biased;
+            () = async { match lease {
+                Some(lease) => lease.changed().await,
+                None => std::future::pending().await,
+            }} => Heard::Leader,
+            durable = async { match flush {
+                Some(flush) => flush.await,
+                None => std::future::pending().await,
+            }} => Heard::Flushed(durable),
+            Some(told) = news.recv() => Heard::News(told),
+            Some((instance, answered)) = probes.recv() => Heard::Probe(instance, answered),
+            Some(fed) = async { match feed {
+                Some(feed) => feed.recv().await,
+                None => std::future::pending().await,
+            }} => Heard::Feed(fed),
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Leader election by a Lease: every write names the resourceVersion it was decided on, so of two candidates one loses.
+//!
+//! Expiry goes by the time at which *we* saw the record change, as client-go does: no clock of another machine is
+//! trusted. The Lease carries the watermark of counted completions as an annotation.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::Client;
+use kube::api::{Api, ObjectMeta, PostParams};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Annotation that says what has been counted.
+pub const WATERMARK: &str = "unstick.dev/completions";
+
+#[derive(Clone, Debug)]
+pub struct LeaseOptions {
+    pub namespace: String,
+    pub name: String,
+    pub identity: String,
+    pub duration: Duration,
+    pub renew_deadline: Duration,
+    pub retry_period: Duration,
+}
+
+/// Who leads, as far as this replica knows.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseState {
+    pub leading: bool,
+    pub holder: String,
+    /// The annotation found when we took over.
+    pub watermark: Option<String>,
+    /// Until when the last renewal is good for.
+    until: Option<Instant>,
+}
+
+/// Whether a watermark has become durable.
+pub type Flush = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+enum Command {
+    Flush(String, oneshot::Sender<bool>),
+    Release(oneshot::Sender<()>),
+}
+
+pub struct LeaseHandle {
+    state: watch::Receiver<LeaseState>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl LeaseHandle {
+    pub fn state(&self) -> LeaseState {
+        self.state.borrow().clone()
+    }
+
+    /// Whether the Lease is ours at this very moment: asked right before each write (I24).
+    pub fn holds(&self) -> bool {
+        let state = self.state.borrow();
+        state.leading && state.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    pub async fn changed(&mut self) {
+        if self.state.changed().await.is_err() {
+            // The task has ended: nothing will renew. What was leading has been told so.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Puts a watermark on the Lease now.
+    pub fn flush(&self, mark: String) -> Flush {
+        let commands = self.commands.clone();
+        Box::pin(async move {
+            let (tell, told) = oneshot::channel();
+            let write = async {
+                commands.send(Command::Flush(mark, tell)).await.ok()?;
+                told.await.ok()
+            };
+            tokio::time::timeout(Duration::from_secs(5), write).await.ok().flatten().unwrap_or(false)
+        })
+    }
+
+    /// Gives the Lease back, so that another replica needs not wait for it to expire.
+    pub async fn release(self) {
+        let (tell, told) = oneshot::channel();
+        if self.commands.send(Command::Release(tell)).await.is_ok() {
+            let _ = told.await;
+        }
+    }
+}
+
+/// Starts the election. Must be called within a tokio runtime.
+pub fn start(client: Client, options: LeaseOptions) -> LeaseHandle {
+    let (tell, state) = watch::channel(LeaseState::default());
+    let (commands, orders) = mpsc::channel(4);
+    let api = Api::namespaced(client, &options.namespace);
+    let task = Election { api, options, tell, known: None, seen: None, renewed: None, failing: false };
+    tokio::spawn(task.run(orders));
+    LeaseHandle { state, commands }
+}
+
+/// What to do about a Lease, given what we saw of it and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Create,
+    Renew,
+    TakeOver,
+    Wait,
+}
+
+/// The record as last seen and the instant at which it last changed.
+#[derive(Clone, Debug)]
+struct Seen {
+    version: String,
+    at: Instant,
+}
+
+fn decide(lease: Option<&Lease>, identity: &str, seen: Option<&Seen>, now: Instant) -> Step {
+    let Some(spec) = lease.map(|l| l.spec.clone().unwrap_or_default()) else { return Step::Create };
+    let holder = spec.holder_identity.unwrap_or_default();
+    if holder == identity {
+        return Step::Renew;
+    }
+    if holder.is_empty() {
+        return Step::TakeOver;
+    }
+    let lasts = Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(15)).unwrap_or(15));
+    match seen {
+        Some(seen) if now.saturating_duration_since(seen.at) > lasts => Step::TakeOver,
+        _ => Step::Wait,
+    }
+}
+
+struct Election {
+    api: Api<Lease>,
+    options: LeaseOptions,
+    tell: watch::Sender<LeaseState>,
+    /// The Lease as we wrote it last: renewing needs no GET.
+    known: Option<Lease>,
+    seen: Option<Seen>,
+    renewed: Option<Instant>,
+    failing: bool,
+}
+
+impl Election {
+    async fn run(mut self, mut orders: mpsc::Receiver<Command>) {
+        let mut next = tokio::time::Instant::now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {
+                    self.turn(None).await;
+                    next = tokio::time::Instant::now() + self.options.retry_period;
+                }
+                order = orders.recv() => match order {
+                    Some(Command::Flush(mark, tell)) => {
+                        let done = self.leading() && self.turn(Some(mark)).await;
+                        next = tokio::time::Instant::now() + self.options.retry_period;
+                        let _ = tell.send(done);
+                    }
+                    Some(Command::Release(tell)) => {
+                        self.release().await;
+                        let _ = tell.send(());
+                        return;
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn leading(&self) -> bool {
+        self.tell.borrow().leading
+    }
+
+    /// One try to get or keep the Lease; true when it was written.
+    async fn turn(&mut self, mark: Option<String>) -> bool {
+        let begun = Instant::now();
+        // A try that outlasts the pause between tries is given up: the deadline below must be looked at in time.
+        let patience = self.options.renew_deadline / 2;
+        let result = tokio::time::timeout(patience, self.attempt(mark, begun)).await;
+        let written = match result {
+            Ok(Ok(written)) => {
+                self.failing = false;
+                written
+            }
+            Ok(Err(error)) => {
+                self.known = None;
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!(%error, "the Lease can't be read or written; it is tried again");
+                }
+                false
+            }
+            Err(_) => {
+                self.known = None;
+                false
+            }
+        };
+        if written {
+            self.renewed = Some(begun);
+            let until = begun + self.options.renew_deadline;
+            self.tell.send_if_modified(|s| {
+                s.until = Some(until);
+                false
+            });
+        }
+        let lost = self.renewed.is_none_or(|at| at.elapsed() >= self.options.renew_deadline);
+        if lost && self.leading() {
+            self.step_down(String::new());
+        }
+        written
+    }
+
+    async fn attempt(&mut self, mark: Option<String>, now: Instant) -> kube::Result<bool> {
+        let current = match self.known.take() {
+            Some(known) if self.leading() => Some(known),
+            _ => self.api.get_opt(&self.options.name).await?,
+        };
+        let version = current.as_ref().and_then(|l| l.metadata.resource_version.clone()).unwrap_or_default();
+        if self.seen.as_ref().is_none_or(|s| s.version != version) {
+            self.seen = Some(Seen { version, at: now });
+        }
+        let holder = current.as_ref().and_then(|l| l.spec.as_ref()?.holder_identity.clone()).unwrap_or_default();
+        let step = decide(current.as_ref(), &self.options.identity, self.seen.as_ref(), now);
+        if step == Step::Wait {
+            if self.leading() || self.tell.borrow().holder != holder {
+                self.step_down(holder);
+            }
+            return Ok(false);
+        }
+        let wanted = self.record(current.as_ref(), step, mark);
+        let post = PostParams::default();
+        let written = match step {
+            Step::Create => self.api.create(&post, &wanted).await,
+            _ => self.api.replace(&self.options.name, &post, &wanted).await,
+        };
+        match written {
+            Ok(lease) => {
+                let watermark = lease.metadata.annotations.as_ref().and_then(|a| a.get(WATERMARK).cloned());
+                self.known = Some(lease);
+                if !self.leading() {
+                    let until = Some(now + self.options.renew_deadline);
+                    let holder = self.options.identity.clone();
+                    self.tell.send_replace(LeaseState { leading: true, holder, watermark, until });
+                }
+                Ok(true)
+            }
+            // Another was faster, or touched the Lease: look again at the next turn, from the object itself.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn record(&self, current: Option<&Lease>, step: Step, mark: Option<String>) -> Lease {
+        let old = current.and_then(|l| l.spec.clone()).unwrap_or_default();
+        let now = MicroTime(jiff::Timestamp::now());
+        let mut metadata = current.map(|l| l.metadata.clone()).unwrap_or_else(|| ObjectMeta {
+            name: Some(self.options.name.clone()),
+            namespace: Some(self.options.namespace.clone()),
+            ..ObjectMeta::default()
+        });
+        metadata.managed_fields = None;
+        if let Some(mark) = mark {
+            metadata.annotations.get_or_insert_with(BTreeMap::new).insert(WATERMARK.to_owned(), mark);
+        }
+        let took = step != Step::Renew;
+        Lease {
+            metadata,
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.options.identity.clone()),
+                lease_duration_seconds: i32::try_from(self.options.duration.as_secs()).ok(),
+                acquire_time: if took { Some(now.clone()) } else { old.acquire_time },
+                renew_time: Some(now),
+                lease_transitions: Some(old.lease_transitions.unwrap_or(0) + i32::from(took && current.is_some())),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+
+    fn step_down(&self, holder: String) {
+        self.tell.send_replace(LeaseState { leading: false, holder, watermark: None, until: None });
+    }
+
+    async fn release(&mut self) {
+        if !self.leading() {
+            return;
+        }
+        if let Some(mut lease) = self.known.take() {
+            if let Some(spec) = &mut lease.spec {
+                spec.holder_identity = Some(String::new());
+                spec.lease_duration_seconds = Some(1);
+            }
+            lease.metadata.managed_fields = None;
+            if let Err(error) = self.api.replace(&self.options.name, &PostParams::default(), &lease).await {
+                tracing::debug!(%error, "the Lease could not be given back; it expires");
+            }
+        }
+        self.step_down(String::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(holder: &str) -> Lease {
+        Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: Some(holder.to_owned()),
+                lease_duration_seconds: Some(15),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        }
+    }
+
+    #[test]
+    fn another_ones_lease_is_taken_only_after_it_stood_still_for_its_duration() {
+        let start = Instant::now();
+        let seen = Seen { version: "1".to_owned(), at: start };
+        let after = |s| decide(Some(&lease("other")), "me", Some(&seen), start + Duration::from_secs(s));
+        assert_eq!(after(0), Step::Wait);
+        assert_eq!(after(15), Step::Wait);
+        assert_eq!(after(16), Step::TakeOver);
+    }
+
+    #[test]
+    fn a_lease_given_back_or_never_seen_is_taken_at_once() {
+        let now = Instant::now();
+        assert_eq!(decide(None, "me", None, now), Step::Create);
+        assert_eq!(decide(Some(&lease("")), "me", None, now), Step::TakeOver);
+        assert_eq!(decide(Some(&lease("me")), "me", None, now), Step::Renew);
+        assert_eq!(decide(Some(&lease("other")), "me", None, now), Step::Wait, "a first look proves nothing");
+    }
+}

@@ -1,0 +1,141 @@
+//! `unstick run`: wires the tasks and turns the loop that owns the watchdog.
+//!
+//! Everything ends in one `select!`: what the cluster tells, what the clock says, who asks over HTTP, how writes ended.
+//! One thread: a loop that hangs also stops renewing the Lease, and another replica takes over.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::client::{Target, connect};
+use super::ears::Heard;
+use super::http::{self, Ask};
+use super::lease::{self, LeaseOptions};
+use super::looping::Loop;
+use super::watch::WatchConfig;
+use crate::watchdog::input::Config;
+
+/// Everything the process can be told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub target: Target,
+    /// Single-namespace mode.
+    pub namespace: Option<String>,
+    pub listen: SocketAddr,
+    pub leader_elect: bool,
+    /// Namespace of the Lease; `None` = that of the context or the pod.
+    pub lease_namespace: Option<String>,
+    pub lease_name: String,
+    pub lease_duration: Duration,
+    pub renew_deadline: Duration,
+    pub retry_period: Duration,
+    pub identity: String,
+    pub writes_per_second: u32,
+    pub writes_burst: u32,
+    pub series_cap: usize,
+    pub watch_idle_limit: Duration,
+    pub config: Config,
+}
+
+/// How long writes in flight may take to end after SIGTERM.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// No cluster is configured, or the address can't be listened on.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let clients = connect(&options.target).await?;
+    let listener = http::bind(options.listen).await?;
+    let (ask, asks) = mpsc::channel::<Ask>(64);
+    tokio::spawn(http::serve(listener, ask));
+    let lease_namespace = options.lease_namespace.clone().unwrap_or_else(|| clients.namespace.clone());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        identity = options.identity,
+        namespace = options.namespace.as_deref().unwrap_or("all"),
+        lease = format!("{lease_namespace}/{}", options.lease_name),
+        "unstick starts; it observes only"
+    );
+    let lease = options.leader_elect.then(|| {
+        lease::start(
+            clients.act.clone(),
+            LeaseOptions {
+                namespace: lease_namespace.clone(),
+                name: options.lease_name.clone(),
+                identity: options.identity.clone(),
+                duration: options.lease_duration,
+                renew_deadline: options.renew_deadline,
+                retry_period: options.retry_period,
+            },
+        )
+    });
+    let mut state = Loop::new(&options, clients, lease);
+    let ended = turn(&mut state, asks, &options).await;
+    state.stop(LAST_WRITES).await;
+    ended
+}
+
+async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options) -> anyhow::Result<()> {
+    let mut stop = signals()?;
+    let mut writes = JoinSet::new();
+    loop {
+        state.pump(&mut writes);
+        let wake = tokio::time::Instant::from_std(state.wake(Instant::now()));
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => {
+                tracing::info!("told to stop: no new writes");
+                state.last_writes(writes).await;
+                return Ok(());
+            }
+            () = tokio::time::sleep_until(wake) => state.tick(),
+            Some(result) = writes.join_next(), if !writes.is_empty() => state.wrote(result),
+            Some(ask) = asks.recv() => state.asked(ask),
+            heard = state.ears.hear() => match heard {
+                Heard::Leader => state.take_leadership(&mut writes),
+                Heard::Flushed(durable) => state.answer_scrapes(durable),
+                Heard::News(news) => state.told(news),
+                Heard::Probe(instance, answered) => state.probed(instance, answered),
+                Heard::Feed(feed) => state.fed(feed),
+            },
+        }
+        if state.ready_to_watch() {
+            let config = WatchConfig {
+                namespace: options.namespace.clone(),
+                idle: options.watch_idle_limit,
+                ..WatchConfig::default()
+            };
+            state.start_watch(config);
+        }
+    }
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+fn signals() -> anyhow::Result<Signals> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok(Signals {
+        terminate: signal(SignalKind::terminate()).context("SIGTERM can't be waited for")?,
+        interrupt: signal(SignalKind::interrupt()).context("SIGINT can't be waited for")?,
+    })
+}
+
+async fn stopped(signals: &mut Signals) {
+    tokio::select! {
+        _ = signals.terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
+    }
+}
+
+/// What a client needs beside the options, made once.
+pub(super) fn limits(options: &Options) -> super::writer::Limit {
+    super::writer::Limit::new(options.writes_per_second, options.writes_burst, Instant::now())
+}
+
