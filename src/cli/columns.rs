@@ -6,6 +6,9 @@ use super::screen::{Screen, Tone};
 
 const GAP: usize = 2;
 
+/// Columns that go no earlier than this share the room as equals.
+const LATE: u8 = 3;
+
 /// How a cell that is too long loses characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -125,29 +128,27 @@ fn fit(columns: &[Column], natural: &[usize], room: Option<usize>) -> Vec<Option
         let gone = of.iter().copied().filter(|i| columns[*i].leave > 0).max_by_key(|i| columns[*i].leave);
         match gone {
             Some(i) if need > room => shown[i] = false,
-            _ => return grow(columns.len(), &of, &least, natural, room.saturating_sub(need)),
+            _ => return grow(columns, &of, &least, natural, room.saturating_sub(need)),
         }
     }
 }
 
-/// Hands out `spare` one by one, to the columns that got the smallest part of what they want.
+/// Hands out `spare`: first to columns that would go late, and among these as many as possible become complete.
 fn grow(
-    count: usize,
+    columns: &[Column],
     of: &[usize],
     least: &impl Fn(usize) -> usize,
     natural: &[usize],
     mut spare: usize,
 ) -> Vec<Option<usize>> {
-    let mut widths: Vec<Option<usize>> = vec![None; count];
+    let mut widths: Vec<Option<usize>> = vec![None; columns.len()];
     for i in of {
         widths[*i] = Some(least(*i));
     }
     while spare > 0 {
-        let next = of
-            .iter()
-            .filter_map(|i| widths[*i].filter(|w| *w < natural[*i]).map(|w| (w * 1000 / natural[*i], *i)))
-            .min();
-        let Some((_, i)) = next else { break };
+        let missing = |i: usize| natural[i].saturating_sub(widths[i].unwrap_or(natural[i]));
+        let next = of.iter().copied().filter(|i| missing(*i) > 0);
+        let Some(i) = next.min_by_key(|i| (columns[*i].leave.max(LATE), missing(*i))) else { break };
         widths[i] = widths[i].map(|w| w + 1);
         spare -= 1;
     }

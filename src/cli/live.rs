@@ -159,7 +159,9 @@ impl Engine for Live {
     fn findings(&self) -> Vec<Finding> {
         let mut all = self.watchdog.findings();
         if self.builtin {
-            all.iter_mut().for_each(|f| f.policy.clear());
+            for finding in &mut all {
+                finding.policy.clear();
+            }
         }
         all
     }

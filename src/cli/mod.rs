@@ -123,7 +123,16 @@ fn program(name: Option<&OsString>) -> &'static str {
 fn usage(error: &clap::Error, io: &mut Io<'_>) -> Exit {
     let text = error.render();
     if error.use_stderr() {
-        let _ = write!(io.err, "{text}");
+        // Lists of allowed values are longer than a line, and would break within words.
+        let width = io.screen.unwrap_or_else(|| Screen::of_stdout(true)).width;
+        for line in text.to_string().lines() {
+            let long = width.is_some_and(|w| line.len() > w);
+            let _ = if long {
+                writeln!(io.err, "{}", columns::wrap(line, 0, 2, width))
+            } else {
+                writeln!(io.err, "{line}")
+            };
+        }
         Exit::Usage
     } else {
         let _ = write!(io.out, "{text}");

@@ -34,7 +34,8 @@ pub struct StuckArgs {
     /// Only what has been so for at least this long, such as 90m, 36h or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older: Option<Duration>,
-    /// Only these reasons or detection types, such as `ImagePull` or `Suspended`; separated by commas
+    /// Only these reasons or detection types, such as `ImagePull` or `Suspended`, also where they are not the first
+    /// that holds; separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = reason)]
     pub reason: Vec<Filter>,
     /// Form of the output

@@ -5,19 +5,10 @@ use jiff::Timestamp;
 use super::screen::Tone;
 use crate::api::reasons::{DetectionType, Reason, UnknownReason};
 
-/// How long, with two units at most: `90s` is `1m30s`; `26h`, `3d4h`.
+/// How long, in the engine's words; what is in the future is `0s`.
 pub fn span(seconds: i64) -> String {
-    let s = seconds.max(0);
-    let (m, h, d) = (s / 60, s / 3600, s / 86_400);
-    let two = |big: i64, unit: &str, small: i64, small_unit: &str| {
-        if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{small_unit}") }
-    };
-    match () {
-        () if d >= 2 => two(d, "d", h % 24, "h"),
-        () if h >= 1 => two(h, "h", m % 60, "m"),
-        () if m >= 1 => two(m, "m", s % 60, "s"),
-        () => format!("{s}s"),
-    }
+    let whole = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
+    crate::watchdog::words::span(whole)
 }
 
 /// A threshold as people write it: the largest unit that gives a whole number, days from three on.

@@ -25,8 +25,8 @@ fn workflow(name: &str) -> Value {
 
 /// What is stuck at `now` among `files`: file's workflow -> type, reason, node, seconds.
 fn stuck(files: &[PathBuf], now: &str) -> BTreeMap<String, (String, String, String)> {
-    let files: String = files.iter().map(|f| format!(" -f {}", f.display())).collect();
-    let ran = live(&format!("stuck{files} --now {now} -o json"), "");
+    let files: Vec<_> = files.iter().map(|f| format!("-f {}", f.display())).collect();
+    let ran = live(&format!("stuck {} --now {now} -o json", files.join(" ")), "");
     let list: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}", ran.err));
     let text = |v: &Value, f: &str| v[f].as_str().unwrap().to_owned();
     let items = list["items"].as_array().unwrap().iter();
@@ -118,7 +118,7 @@ fn a_lock_is_wedged_only_when_the_server_says_that_its_holder_is_gone() {
     let waits = workflow("lock-holder");
     let now = "--now 2026-11-21T09:00:00Z";
     let asked = |answer: Option<(u16, Value)>| {
-        let mut table = vec![(ALL, 200, page(&[waits.clone()], ""))];
+        let mut table = vec![(ALL, 200, page(std::slice::from_ref(&waits), ""))];
         table.extend(answer.map(|(status, body)| (HOLDER, status, body)));
         let ran = serve(&table).run_live(&format!("stuck -A -o json {now}"));
         let list: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}", ran.err));
@@ -129,7 +129,7 @@ fn a_lock_is_wedged_only_when_the_server_says_that_its_holder_is_gone() {
     assert_eq!(asked(Some((200, workflow("lock-waiter")))), "WaitingForLock");
     // Its absence is new, so it has not lasted for 15 minutes yet: Pending for more than an hour stays the finding.
     assert_eq!(asked(None), "WaitingForLock");
-    let gone = serve(&[(ALL, 200, page(&[waits.clone()], ""))]);
+    let gone = serve(&[(ALL, 200, page(std::slice::from_ref(&waits), ""))]);
     let path = "/apis/argoproj.io/v1alpha1/namespaces/default/workflows/lock-holder";
     let one = serve(&[(path, 200, waits.clone())]);
     assert!(gone.run_live("explain -n default lock-holder").exit == Exit::Failed);

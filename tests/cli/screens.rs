@@ -23,7 +23,7 @@ fn lines() -> Vec<Line> {
         ),
         Line::fail(
             "rights",
-            "2 of 33 missing: patch workflowincidents.unstick.dev/status; create events.events.k8s.io",
+            "3 of 42 missing: patch, update workflowincidents.unstick.dev/status; create events.events.k8s.io",
             "apply the roles in deploy/base and bind them to the operator's service account",
         ),
         Line::ok("Argo default", "controller is up, lease argo/workflow-controller renewed 3s ago"),

@@ -105,7 +105,7 @@ async fn argo_crd(cluster: &Cluster) -> Line {
 
 async fn our_crds(cluster: &Cluster) -> Vec<Line> {
     const APPLY: &str = "unstick crds | kubectl apply --server-side -f -";
-    let (mut current, mut lines) = (0, Vec::new());
+    let (mut current, mut absent, mut lines) = (0, Vec::new(), Vec::new());
     for crd in crds::all() {
         let name = crds::name(crd);
         let kind = crd.pointer("/spec/names/kind").and_then(Value::as_str).unwrap_or_default();
@@ -122,12 +122,15 @@ async fn our_crds(cluster: &Cluster) -> Vec<Line> {
                     current += 1;
                 }
             }
-            Err(Fault::NotFound) => lines.push(Line::fail("CRDs", format!("{name} is not installed"), APPLY)),
+            Err(Fault::NotFound) => absent.push(name),
             Err(fault) => {
                 let remedy = "ask for the right to get customresourcedefinitions";
                 lines.push(Line::warn("CRDs", format!("{name} can't be read: {fault}"), remedy));
             }
         }
+    }
+    if !absent.is_empty() {
+        lines.insert(0, Line::fail("CRDs", format!("not installed: {}", absent.join(", ")), APPLY));
     }
     if current > 0 {
         lines.insert(0, Line::ok("CRDs", format!("{current} of {} installed and current", crds::all().len())));

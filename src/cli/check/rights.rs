@@ -72,11 +72,10 @@ pub async fn check(cluster: &Cluster, args: &CheckArgs, spec: &WatchdogSpec) -> 
     for review in &all {
         match allowed(cluster, review).await {
             Ok(true) => {}
-            Ok(false) => missing.push(review.shown.clone()),
+            Ok(false) => missing.push((review.resource.clone(), review.verb)),
             Err(fault) => return vec![unasked(&fault, account.as_ref())],
         }
     }
-    missing.dedup();
     let mut lines = Vec::new();
     if missing.is_empty() {
         lines.push(Line::ok("rights", format!("{whose} all {} rights the operator needs", all.len())));
@@ -84,7 +83,7 @@ pub async fn check(cluster: &Cluster, args: &CheckArgs, spec: &WatchdogSpec) -> 
         let role = if args.namespace.is_some() { "deploy/overlays/namespaced" } else { "deploy/base" };
         lines.push(Line::fail(
             "rights",
-            format!("{} of {} missing: {}", missing.len(), all.len(), missing.join("; ")),
+            format!("{} of {} missing: {}", missing.len(), all.len(), grouped(&missing)),
             format!("apply the roles in {role} and bind them to the operator's service account"),
         ));
     }
@@ -93,11 +92,11 @@ pub async fn check(cluster: &Cluster, args: &CheckArgs, spec: &WatchdogSpec) -> 
         let mut extra = Vec::new();
         for review in reviews(NEVER, args, spec) {
             if matches!(allowed(cluster, &review).await, Ok(true)) {
-                extra.push(review.shown);
+                extra.push((review.resource, review.verb));
             }
         }
         if !extra.is_empty() {
-            let message = format!("more than this version uses: {}", extra.join("; "));
+            let message = format!("more than this version uses: {}", grouped(&extra));
             lines.push(Line::warn("rights", message, "remove them: it only observes"));
         }
     }
@@ -106,7 +105,9 @@ pub async fn check(cluster: &Cluster, args: &CheckArgs, spec: &WatchdogSpec) -> 
 
 /// One question to the API server.
 struct Review {
-    shown: String,
+    /// As RBAC writes it, such as `workflowpolicies.unstick.dev/status`.
+    resource: String,
+    verb: &'static str,
     attributes: Value,
 }
 
@@ -134,18 +135,32 @@ fn reviews(rights: &[Right], args: &CheckArgs, spec: &WatchdogSpec) -> Vec<Revie
                     "group": right.group, "resource": resource, "subresource": sub,
                     "verb": verb, "namespace": place, "name": name,
                 });
-                all.push(Review { shown: shown(right, verb), attributes });
+                all.push(Review { resource: shown(right), verb, attributes });
             }
         }
     }
     all
 }
 
-fn shown(right: &Right, verb: &str) -> String {
+/// `get, list workflows.argoproj.io; create events.events.k8s.io`: the verbs of a resource together.
+fn grouped(rights: &[(String, &str)]) -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (resource, verb) in rights {
+        match groups.iter_mut().find(|(r, _)| r == resource) {
+            Some((_, verbs)) if verbs.contains(verb) => {}
+            Some((_, verbs)) => verbs.push(verb),
+            None => groups.push((resource, vec![verb])),
+        }
+    }
+    let each: Vec<_> = groups.iter().map(|(resource, verbs)| format!("{} {resource}", verbs.join(", "))).collect();
+    each.join("; ")
+}
+
+fn shown(right: &Right) -> String {
     let group = if right.group.is_empty() { String::new() } else { format!(".{}", right.group) };
     match right.resource.split_once('/') {
-        Some((resource, sub)) => format!("{verb} {resource}{group}/{sub}"),
-        None => format!("{verb} {}{group}", right.resource),
+        Some((resource, sub)) => format!("{resource}{group}/{sub}"),
+        None => format!("{}{group}", right.resource),
     }
 }
 
@@ -188,7 +203,10 @@ mod tests {
 
     #[test]
     fn rights_are_shown_as_rbac_writes_them() {
-        assert_eq!(shown(&NEEDED[2], "patch"), "patch workflowpolicies.unstick.dev/status");
-        assert_eq!(shown(&right("", "namespaces", READ, Reach::Cluster), "list"), "list namespaces");
+        assert_eq!(shown(&NEEDED[2]), "workflowpolicies.unstick.dev/status");
+        assert_eq!(shown(&right("", "namespaces", READ, Reach::Cluster)), "namespaces");
+        let missing =
+            [("a".to_owned(), "get"), ("b".to_owned(), "list"), ("a".to_owned(), "watch"), ("a".to_owned(), "get")];
+        assert_eq!(grouped(&missing), "get, watch a; list b");
     }
 }

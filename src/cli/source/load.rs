@@ -15,12 +15,10 @@ use crate::api::reasons::ArgoState;
 use crate::api::selector::Selector;
 use crate::api::watchdog::WatchdogSpec;
 use crate::cli::engine::Engine;
+use crate::watchdog::health::SILENCE;
 
 const OURS: &str = "/apis/unstick.dev/v1alpha1";
 const WORKFLOWS: &str = "/apis/argoproj.io/v1alpha1";
-
-/// A Lease that was not renewed for this long says that its holder is down (API.md section 2).
-pub const LEASE_DOWN_AFTER: i64 = 60;
 
 /// Most lock holders outside the scope that are looked up one by one.
 const WANTED: usize = 200;
@@ -144,7 +142,7 @@ async fn argo_health(engine: &mut dyn Engine, cluster: &Cluster, spec: &Watchdog
 /// What a Lease says of its holder.
 pub fn lease_state(lease: &Value, now: Timestamp) -> ArgoState {
     match renewed(lease) {
-        Some(at) if now.as_second() - at.as_second() >= LEASE_DOWN_AFTER => ArgoState::Down,
+        Some(at) if now.as_second() - at.as_second() >= i64::from(SILENCE) => ArgoState::Down,
         Some(_) => ArgoState::Up,
         None => ArgoState::Unknown,
     }
