@@ -57,8 +57,9 @@ generate: crds docs deploy ## write all generated files anew
 crds: ## crds/ from the Rust types
 	UPDATE=1 $(CARGO) test --locked --package unstick --test crds the_files_are_current
 
-docs: ## docs/metrics.md and alerts/prometheusrule.yaml from their sources
+docs: ## docs/metrics.md, docs/cli.md and alerts/prometheusrule.yaml from their sources
 	UNSTICK_UPDATE=1 $(CARGO) test --locked --package unstick --test assets
+	UPDATE=1 $(CARGO) test --locked --package unstick --test cli usage::
 
 deploy: parts ## deploy/install.yaml and namespace-install.yaml from the kustomizations
 	kubectl="$$($(BED) build | awk '$$1 == "kubectl" { print $$2 }')"; \
