@@ -15,7 +15,7 @@ UNSTICK := $(CARGO_TARGET_DIR)/debug/unstick
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help build parts demo test check bench generate crds deploy docs install
+.PHONY: help build parts demo test check bench generate crds deploy docs captures install
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,9 +62,19 @@ docs: ## docs/metrics.md, docs/cli.md and alerts/prometheusrule.yaml from their 
 	UPDATE=1 $(CARGO) test --locked --package unstick --test cli usage::
 
 deploy: parts ## deploy/install.yaml and namespace-install.yaml from the kustomizations
-	kubectl="$$($(BED) build | awk '$$1 == "kubectl" { print $$2 }')"; \
+	@kubectl="$$($(BED) build | awk '$$1 == "kubectl" { print $$2 }')"; \
 	"$$kubectl" kustomize deploy/base > deploy/install.yaml.new && mv deploy/install.yaml.new deploy/install.yaml; \
 	"$$kubectl" kustomize deploy/overlays/namespaced > deploy/namespace-install.yaml.new && mv deploy/namespace-install.yaml.new deploy/namespace-install.yaml
+
+# FROM=folder with stuck.txt and explain.txt, each as seen on the terminal, the command line included.
+captures: ## what README shows, from FROM/stuck.txt and FROM/explain.txt
+	@mkdir -p "$(CARGO_TARGET_DIR)"; for name in stuck explain; do \
+	  awk -v name="$$name" -v file="$(FROM)/$$name.txt" ' \
+	    /^<!-- captured: / { mine = ($$0 ~ "captured: " name " ") } \
+	    mine && /^<!-- captured/ { print; print "```text"; while ((r = (getline line < file)) > 0) print line; if (r < 0) exit 1; print "```"; skip = 1; next } \
+	    mine && /^<!-- \/captured/ { skip = 0; mine = 0 } \
+	    !skip { print }' README.md > "$(CARGO_TARGET_DIR)/README.new"; mv "$(CARGO_TARGET_DIR)/README.new" README.md; \
+	done
 
 install: ## the program into ~/.cargo/bin, as unstick and as the kubectl plugin
 	$(CARGO) install --locked --path .
