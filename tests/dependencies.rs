@@ -67,7 +67,7 @@ fn there_is_one_tls_stack() {
     assert!(banned.is_empty(), "{banned:?}: cargo tree --workspace -i NAME says why");
 }
 
-/// The PromQL parser of the tests brings chrono along; the program itself has jiff only.
+/// The `PromQL` parser of the tests brings chrono along; the program itself has jiff only.
 #[test]
 fn the_program_has_one_library_for_time() {
     let program = tree(&["--package", "unstick", "--edges", "normal,build"]);
