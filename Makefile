@@ -38,9 +38,10 @@ test: ## all tests, those on the real API server and the real Argo included
 	  /^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
 	  END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, ignored }'
 
-check: $(DENY) ## formatting, lints, licences and banned dependencies
+check: ## formatting, lints, licences and banned dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory $(DENY)
 	$(DENY) --locked check bans licenses sources
 
 # About 90 s of both cores, once. In a target folder of its own: it shares nothing with ours.
