@@ -44,12 +44,12 @@ check: ## formatting, lints, licences and banned dependencies
 	@$(MAKE) --no-print-directory $(DENY)
 	$(DENY) --locked check bans licenses sources
 
-# About 90 s of both cores, once. In a target folder of its own: it shares nothing with ours.
+# Two to four minutes on 2 cores, once. In a target folder of its own: it shares nothing with ours.
 $(DENY):
 	CARGO_TARGET_DIR="$$(mktemp -d)" bash -c '$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --root $(CACHE)/cargo-deny-$(DENY_VERSION); \
 	  status=$$?; rm -rf "$$CARGO_TARGET_DIR"; exit $$status'
 
-bench: ## measure the limits on a release build and compare them with docs/performance.md; exits 1 on a miss
+bench: ## measure a release build against the limits; exits 1 on a miss
 	$(CARGO) build --locked --release --package unstick --bins
 	$(CARGO) bench --locked --package unstick --bench limits
 
