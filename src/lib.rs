@@ -11,8 +11,10 @@
 //! same watchdog and the same words. There is no `kube::Controller` and no reflector `Store` for workflows: they would
 //! hold whole objects, 50 to 400 times the memory (docs/performance.md).
 
+#[deny(clippy::disallowed_methods)]
 pub mod api;
 pub mod cli;
 pub mod metrics;
 pub mod shell;
+#[deny(clippy::disallowed_methods)]
 pub mod watchdog;

@@ -3,6 +3,7 @@
 //! To be replaced by the test bed's own "build a Go part once".
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -50,7 +51,8 @@ fn build() -> PathBuf {
         if dir.join(name).exists() {
             continue;
         }
-        eprintln!("building {name} once, about two minutes");
+        // Not eprintln: a test's own words are held back, and these minutes would be silent.
+        let _ = writeln!(std::io::stderr(), "building {name} once, about two minutes");
         let unfinished = dir.join(format!("{name}.unfinished"));
         let built = Command::new("go")
             .args(["build", "-trimpath", "-o"])

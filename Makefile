@@ -1,0 +1,82 @@
+# Everything goes through here, in a fresh clone too. Needs Rust (rust-toolchain.toml), Go, make and a C compiler; the rest
+# is fetched from crates.io and the Go proxy. `make` alone prints the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+# Built tools and servers, shared by all clones; tests/bed/src/cache.rs reads the same variables.
+CACHE := $(or $(UNSTICK_BED_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/unstick-bed,$(HOME)/.cache/unstick-bed))
+BED := $(CARGO_TARGET_DIR)/debug/bed
+UNSTICK := $(CARGO_TARGET_DIR)/debug/unstick
+
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+
+.PHONY: help build parts demo test check bench generate crds deploy docs captures install
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+build: ## compile the operator and the test bed (dev profile)
+	$(CARGO) build --locked --workspace --bins
+
+parts: build ## build API server, etcd and Argo into the cache (once, about 6 minutes on 2 cores)
+	$(BED) build
+
+demo: parts ## start everything, submit stuck and healthy workflows, show what unstick says; DEMO=once checks it and ends
+	$(BED) demo --unstick $(UNSTICK) $(if $(filter once,$(DEMO)),--once)
+
+# One build for everything that follows: cargo would otherwise choose other features and compile dependencies twice.
+# The closing line counts over all test programs.
+test: ## all tests, those on the real API server and the real Argo included
+	$(CARGO) build --locked --workspace --bins --tests
+	$(BED) build
+	$(CARGO) test --locked --workspace --no-fail-fast | awk '{ print; fflush() } \
+	  /^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
+	  END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, ignored }'
+
+check: ## formatting, lints, licences and banned dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory $(DENY)
+	$(DENY) --locked check bans licenses sources
+
+# Two to four minutes on 2 cores, once. In a target folder of its own: it shares nothing with ours.
+$(DENY):
+	CARGO_TARGET_DIR="$$(mktemp -d)" bash -c '$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --root $(CACHE)/cargo-deny-$(DENY_VERSION); \
+	  status=$$?; rm -rf "$$CARGO_TARGET_DIR"; exit $$status'
+
+bench: ## measure a release build against the limits; exits 1 on a miss
+	$(CARGO) build --locked --release --package unstick --bins
+	$(CARGO) bench --locked --package unstick --bench limits
+
+generate: crds docs deploy ## write all generated files anew
+
+crds: ## crds/ from the Rust types
+	UPDATE=1 $(CARGO) test --locked --package unstick --test crds the_files_are_current
+
+docs: ## docs/metrics.md, docs/cli.md and alerts/prometheusrule.yaml from their sources
+	UNSTICK_UPDATE=1 $(CARGO) test --locked --package unstick --test assets
+	UPDATE=1 $(CARGO) test --locked --package unstick --test cli usage::
+
+deploy: parts ## deploy/install.yaml and namespace-install.yaml from the kustomizations
+	@kubectl="$$($(BED) build | awk '$$1 == "kubectl" { print $$2 }')"; \
+	"$$kubectl" kustomize deploy/base > deploy/install.yaml.new && mv deploy/install.yaml.new deploy/install.yaml; \
+	"$$kubectl" kustomize deploy/overlays/namespaced > deploy/namespace-install.yaml.new && mv deploy/namespace-install.yaml.new deploy/namespace-install.yaml
+
+# FROM=folder with stuck.txt and explain.txt, each as seen on the terminal, the command line included.
+captures: ## what README shows, from FROM/stuck.txt and FROM/explain.txt
+	@mkdir -p "$(CARGO_TARGET_DIR)"; for name in stuck explain; do \
+	  awk -v name="$$name" -v file="$(FROM)/$$name.txt" ' \
+	    /^<!-- captured: / { mine = ($$0 ~ "captured: " name " ") } \
+	    mine && /^<!-- captured/ { print; print "```text"; while ((r = (getline line < file)) > 0) print line; if (r < 0) exit 1; print "```"; skip = 1; next } \
+	    mine && /^<!-- \/captured/ { skip = 0; mine = 0 } \
+	    !skip { print }' README.md > "$(CARGO_TARGET_DIR)/README.new"; mv "$(CARGO_TARGET_DIR)/README.new" README.md; \
+	done
+
+install: ## the program into ~/.cargo/bin, as unstick and as the kubectl plugin
+	$(CARGO) install --locked --path .
+	ln -sf unstick "$${CARGO_HOME:-$$HOME/.cargo}/bin/kubectl-unstick"
