@@ -43,6 +43,7 @@ const OURS: &str = "unstick.dev";
 /// Everything the operator needs; deploy/ grants this and nothing else, a test holds both together.
 pub const NEEDED: &[Right] = &[
     right("argoproj.io", "workflows", READ, Reach::Watched),
+    right("", "pods", READ, Reach::Watched),
     right(OURS, "workflowpolicies", READ, Reach::Watched),
     right(OURS, "workflowpolicies/status", STATUS, Reach::Watched),
     right(OURS, "workflowincidents", &["get", "list", "watch", "create", "update", "patch", "delete"], Reach::Watched),
