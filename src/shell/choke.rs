@@ -29,19 +29,18 @@ pub fn permitted(method: &Method, path: &str) -> bool {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let write = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method);
     match parts.as_slice() {
-        // Incidents: created, their status patched, deleted.
-        ["apis", "unstick.dev", _, "namespaces", _, "workflowincidents"] => *method == Method::POST,
+        // Incidents are created and deleted, Events created, questions of rights asked by POST.
+        ["apis", "unstick.dev", _, "namespaces", _, "workflowincidents"]
+        | ["apis", "events.k8s.io", _, "namespaces", _, "events"]
+        | ["apis", "coordination.k8s.io", _, "namespaces", _, "leases"]
+        | ["apis", "authorization.k8s.io", _, "selfsubjectaccessreviews"] => *method == Method::POST,
         ["apis", "unstick.dev", _, "namespaces", _, "workflowincidents", _] => *method == Method::DELETE,
         // Of policies and the Watchdog object only the status.
         ["apis", "unstick.dev", _, "namespaces", _, "workflowincidents" | "workflowpolicies", _, "status"]
         | ["apis", "unstick.dev", _, "clusterworkflowpolicies" | "watchdogs", _, "status"] => {
             *method == Method::PATCH || *method == Method::PUT
         }
-        ["apis", "events.k8s.io", _, "namespaces", _, "events"] => *method == Method::POST,
-        ["apis", "coordination.k8s.io", _, "namespaces", _, "leases"] => *method == Method::POST,
         ["apis", "coordination.k8s.io", _, "namespaces", _, "leases", _] => *method == Method::PUT,
-        // Questions that are asked by POST and change nothing.
-        ["apis", "authorization.k8s.io", _, "selfsubjectaccessreviews"] => *method == Method::POST,
         _ => !write && *method != Method::CONNECT,
     }
 }

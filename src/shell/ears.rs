@@ -16,6 +16,8 @@ pub enum Heard {
     /// Whether an Argo instance answers at its metrics address.
     Probe(String, bool),
     Feed(Feed),
+    /// Fields that the installed CRDs lack.
+    Crds(Vec<String>),
 }
 
 pub struct Ears {
@@ -23,6 +25,7 @@ pub struct Ears {
     pub flush: Option<Flush>,
     pub news: mpsc::Receiver<News>,
     pub probes: mpsc::Receiver<(String, bool)>,
+    pub crds: mpsc::Receiver<Vec<String>>,
     /// The watch of workflows, once it has been started.
     pub feed: Option<mpsc::Receiver<Feed>>,
 }
@@ -30,7 +33,7 @@ pub struct Ears {
 impl Ears {
     /// The next thing heard. Dropping the future loses nothing.
     pub async fn hear(&mut self) -> Heard {
-        let Self { lease, flush, news, probes, feed } = self;
+        let Self { lease, flush, news, probes, crds, feed } = self;
         tokio::select! {
             biased;
             () = async { match lease {
@@ -42,6 +45,7 @@ impl Ears {
                 None => std::future::pending().await,
             }} => Heard::Flushed(durable),
             Some(told) = news.recv() => Heard::News(told),
+            Some(missing) = crds.recv() => Heard::Crds(missing),
             Some((instance, answered)) = probes.recv() => Heard::Probe(instance, answered),
             Some(fed) = async { match feed {
                 Some(feed) => feed.recv().await,

@@ -1,10 +1,13 @@
 //! Does without deciding: the only I/O, one file for each outside thing. The loop in [`run`] owns the watchdog.
 
 pub mod argo;
+mod asked;
 pub mod choke;
 pub mod client;
 pub mod clock;
+pub mod crds;
 mod ears;
+mod fed;
 pub mod follow;
 pub mod http;
 pub mod lease;
@@ -12,6 +15,7 @@ pub mod logging;
 pub mod looping;
 pub mod run;
 pub mod stream;
+mod told;
 pub mod traffic;
 pub mod watch;
 mod watch_backoff;

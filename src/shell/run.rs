@@ -101,6 +101,7 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
                 Heard::News(news) => state.told(news),
                 Heard::Probe(instance, answered) => state.probed(instance, answered),
                 Heard::Feed(feed) => state.fed(feed),
+                Heard::Crds(missing) => state.crds_read(missing),
             },
         }
         if state.ready_to_watch() {

@@ -73,7 +73,7 @@ impl Default for WatchConfig {
             longest_line: 4 << 20,
             in_flight: 1 << 20,
             page: 4 << 20,
-            paged_for: Duration::from_secs(3_600),
+            paged_for: Duration::from_hours(1),
         }
     }
 }
@@ -314,7 +314,9 @@ impl Machine {
     }
 
     fn timeout_seconds(&self) -> u32 {
-        self.config.timeout_seconds - (f64::from(self.config.timeout_seconds / 10) * jitter()) as u32
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a part of a u32
+        let off = (f64::from(self.config.timeout_seconds / 10) * jitter()) as u32;
+        self.config.timeout_seconds - off
     }
 }
 

@@ -11,7 +11,8 @@ pub struct Block {
     bytes: Vec<u8>,
     /// Where the items of a page are; `None` for the lines of a watch.
     items: Option<Vec<Range<usize>>>,
-    _room: Option<OwnedSemaphorePermit>,
+    /// Held until the block is dropped.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// What happened to one workflow.
@@ -49,16 +50,16 @@ impl std::fmt::Debug for Block {
 impl Block {
     /// Lines of a watch, each ending with a line end.
     pub const fn of_lines(bytes: Vec<u8>) -> Self {
-        Self { bytes, items: None, _room: None }
+        Self { bytes, items: None, room: None }
     }
 
     /// Objects at the given places of a text.
     pub const fn of_items(bytes: Vec<u8>, items: Vec<Range<usize>>) -> Self {
-        Self { bytes, items: Some(items), _room: None }
+        Self { bytes, items: Some(items), room: None }
     }
 
     pub(super) fn holding(mut self, room: OwnedSemaphorePermit) -> Self {
-        self._room = Some(room);
+        self.room = Some(room);
         self
     }
 

@@ -110,7 +110,7 @@ impl Reading {
         while into.waiting() < BLOCK {
             let frame = Pin::new(&mut self.body.frame()).poll(&mut Context::from_waker(Waker::noop()));
             let Poll::Ready(frame) = frame else { break };
-            match frame.map(|frame| frame.map(|frame| frame.into_data())) {
+            match frame.map(|frame| frame.map(hyper::body::Frame::into_data)) {
                 Some(Ok(Ok(data))) => into.push(&data),
                 Some(Ok(Err(_trailers))) => {}
                 Some(Err(error)) => {

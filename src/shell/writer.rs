@@ -99,6 +99,7 @@ async fn send(client: Client, op: &Op, identity: &str) -> kube::Result<()> {
         }
         Op::IncidentStatus { namespace, name, status, .. } => {
             let api: Api<WorkflowIncident> = Api::namespaced(client, namespace);
+            let status = whole(status, &["closedAt", "detections", "currentStep", "next"]);
             api.patch_status(name, &merge, &Patch::Merge(json!({"status": status}))).await.map(drop)
         }
         Op::DeleteIncident { namespace, name } => {
@@ -110,23 +111,14 @@ async fn send(client: Client, op: &Op, identity: &str) -> kube::Result<()> {
             api.create(&post, &event(note, identity)).await.map(drop)
         }
         Op::PolicyStatus { key, status } => {
-            // A field that is to be empty has to be named in a merge patch; what is absent there stays.
-            let mut status = serde_json::to_value(status).unwrap_or_default();
-            for field in ["governedElsewhere", "oldestStuck", "next", "detections"] {
-                if let Some(map) = status.as_object_mut() {
-                    map.entry(field).or_insert(serde_json::Value::Null);
-                }
-            }
+            let status = whole(status, &["governedElsewhere", "oldestStuck", "next", "detections"]);
             let patch = Patch::Merge(json!({"status": status}));
-            match &key.namespace {
-                Some(namespace) => {
-                    let api: Api<WorkflowPolicy> = Api::namespaced(client, namespace);
-                    api.patch_status(&key.name, &merge, &patch).await.map(drop)
-                }
-                None => {
-                    let api: Api<ClusterWorkflowPolicy> = Api::all(client);
-                    api.patch_status(&key.name, &merge, &patch).await.map(drop)
-                }
+            if let Some(namespace) = &key.namespace {
+                let api: Api<WorkflowPolicy> = Api::namespaced(client, namespace);
+                api.patch_status(&key.name, &merge, &patch).await.map(drop)
+            } else {
+                let api: Api<ClusterWorkflowPolicy> = Api::all(client);
+                api.patch_status(&key.name, &merge, &patch).await.map(drop)
             }
         }
         Op::WatchdogStatus(status) => {
@@ -134,6 +126,17 @@ async fn send(client: Client, op: &Op, identity: &str) -> kube::Result<()> {
             api.patch_status(watchdog::NAME, &merge, &Patch::Merge(json!({"status": status}))).await.map(drop)
         }
     }
+}
+
+/// A status for a merge patch: a field that is to be empty has to be named, what is absent there would stay.
+fn whole(status: &impl serde::Serialize, fields: &[&str]) -> serde_json::Value {
+    let mut status = serde_json::to_value(status).unwrap_or_default();
+    if let Some(map) = status.as_object_mut() {
+        for field in fields {
+            map.entry(*field).or_insert(serde_json::Value::Null);
+        }
+    }
+    status
 }
 
 fn event(note: &Note, identity: &str) -> Event {

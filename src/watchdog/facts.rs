@@ -113,7 +113,7 @@ pub struct Marks {
     pub ignore: bool,
     /// Healthy until then, whatever holds.
     pub snooze_until: Secs,
-    /// Replaces `after` of RunningTooLong; seconds, 0 = none.
+    /// Replaces `after` of `RunningTooLong`; seconds, 0 = none.
     pub max_running: Secs,
     /// A mark that could not be read, for `explain`.
     pub unreadable: Option<Box<str>>,

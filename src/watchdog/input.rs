@@ -70,7 +70,7 @@ pub enum Input<'a> {
     ArgoLease { namespace: String, name: String, renewed: Option<Secs> },
     ArgoMetrics { instance: String, answered: bool },
     /// We lead, with the watermark found on the Lease; or we don't.
-    Leading(Option<Option<String>>),
+    Leading(Option<Watermark>),
     /// Nothing can be said of any run, or it can again.
     Blind(Option<UnknownReason>),
     Wrote { ticket: Ticket, result: Wrote },
@@ -79,10 +79,13 @@ pub enum Input<'a> {
     Tick,
 }
 
+/// The watermark found on the Lease; `None` = none was there.
+pub type Watermark = Option<String>;
+
 /// Settings for the watchdog of this process.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Least `after` of NoProgress; 40 min outside of tests.
+    /// Least `after` of `NoProgress`; 40 min outside of tests.
     pub no_progress_floor: Secs,
     /// Most incidents that exist at once, closed ones included.
     pub max_incidents: usize,

@@ -29,6 +29,7 @@ pub enum Want {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about what the server has been told")]
 pub struct Incident {
     pub namespace: Arc<str>,
     pub name: String,

@@ -21,7 +21,9 @@ pub mod index;
 pub mod input;
 pub mod intern;
 pub mod ledger;
+mod ledger_seen;
 mod ledger_sync;
+mod ledger_write;
 pub mod nodes;
 pub mod observe;
 pub mod pods;
@@ -139,7 +141,7 @@ impl Watchdog {
                 self.ledger.listed = true;
                 self.decide_all(at);
             }
-            Input::Pod(pod) => self.pod(pod, now),
+            Input::Pod(pod) => self.pod(&pod, now),
             Input::PodGone { namespace, workflow, pod } => {
                 self.pods.remove(&namespace, &workflow, &pod);
                 self.judge_name(&namespace, &workflow, now);

@@ -14,7 +14,7 @@ use crate::api::workflow::Secs;
 /// Name of a policy among all of both kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyKey {
-    /// `None` for a ClusterWorkflowPolicy.
+    /// `None` for a `ClusterWorkflowPolicy`.
     pub namespace: Option<String>,
     pub name: String,
 }
@@ -74,7 +74,7 @@ pub struct Origin {
     pub uid: String,
     pub generation: i64,
     pub created: Secs,
-    /// ClusterWorkflowPolicy only.
+    /// `ClusterWorkflowPolicy` only.
     pub namespaces: Selector,
     pub precedence: Precedence,
 }

@@ -217,27 +217,24 @@ impl Watchdog {
         };
         let errors: Vec<_> = entry.problems.iter().filter(|p| p.severity == Severity::Error).collect();
         let warnings: Vec<_> = entry.problems.iter().filter(|p| p.severity == Severity::Warning).map(ToString::to_string).collect();
-        match errors.first() {
-            Some(first) => {
-                let more = if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
-                let message = format!("{first}{more}. Nothing is done under this policy.");
-                say(ConditionType::Ready, ConditionStatus::False, first.reason, &message);
-                say(ConditionType::Stalled, ConditionStatus::True, first.reason, &message);
+        if let Some(first) = errors.first() {
+            let more = if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
+            let message = format!("{first}{more}. Nothing is done under this policy.");
+            say(ConditionType::Ready, ConditionStatus::False, first.reason, &message);
+            say(ConditionType::Stalled, ConditionStatus::True, first.reason, &message);
+        } else {
+            let (reason, mut message) = if seen.matched == 0 && seen.elsewhere == 0 {
+                (ConditionReason::NoMatch, "In force; no unfinished workflow matches its selector.".to_owned())
+            } else if seen.matched == 0 {
+                (ConditionReason::NoMatch, "In force; other policies govern every workflow it matches.".to_owned())
+            } else {
+                (ConditionReason::Active, "In force.".to_owned())
+            };
+            if !warnings.is_empty() {
+                message = format!("{message} Mind: {}", warnings.join("; "));
             }
-            None => {
-                let (reason, mut message) = if seen.matched == 0 && seen.elsewhere == 0 {
-                    (ConditionReason::NoMatch, "In force; no unfinished workflow matches its selector.".to_owned())
-                } else if seen.matched == 0 {
-                    (ConditionReason::NoMatch, "In force; other policies govern every workflow it matches.".to_owned())
-                } else {
-                    (ConditionReason::Active, "In force.".to_owned())
-                };
-                if !warnings.is_empty() {
-                    message = format!("{message} Mind: {}", warnings.join("; "));
-                }
-                say(ConditionType::Ready, ConditionStatus::True, reason, &message);
-                say(ConditionType::Stalled, ConditionStatus::False, ConditionReason::Active, "");
-            }
+            say(ConditionType::Ready, ConditionStatus::True, reason, &message);
+            say(ConditionType::Stalled, ConditionStatus::False, ConditionReason::Active, "");
         }
         say(ConditionType::Reconciling, ConditionStatus::False, ConditionReason::Active, "");
         if entry.not_in_force.is_empty() {

@@ -79,7 +79,7 @@ impl Projection<'_> {
             ..Facts::default()
         };
         self.kinds(workflow, &mut facts);
-        let mut rare = self.rare(workflow, same_run, odd_uid);
+        let mut rare = Self::rare(workflow, same_run, odd_uid);
         self.suspended_by_spec(workflow, same_run, &mut facts);
         if facts.shutdown != Shutdown::None && !phase.is_finished() {
             let seen = same_run.filter(|o| o.shutdown != Shutdown::None).and_then(|o| o.rare.as_ref());
@@ -121,7 +121,7 @@ impl Projection<'_> {
         facts.template = template.map(|t| self.pool.text(cut(t)));
     }
 
-    fn rare(&self, workflow: &Workflow<'_>, same_run: Option<&Facts>, odd_uid: Option<Box<str>>) -> Rare {
+    fn rare(workflow: &Workflow<'_>, same_run: Option<&Facts>, odd_uid: Option<Box<str>>) -> Rare {
         let status = &workflow.status;
         let old = same_run.and_then(|o| o.rare.as_ref());
         let finished = Phase::parse(&status.phase).is_finished();

@@ -203,7 +203,7 @@ impl Watchdog {
         self.judge_all(now);
     }
 
-    pub(super) fn pod(&mut self, seen: PodSeen, now: Timestamp) {
+    pub(super) fn pod(&mut self, seen: &PodSeen, now: Timestamp) {
         let pod = StrayPod {
             name: seen.pod.as_str().into(),
             node: super::facts::fnv32(&seen.node_id),

@@ -109,7 +109,7 @@ impl Watchdog {
             (None, Some(reason)) => Standing::Unknown(reason),
             (None, None) => Standing::Healthy,
         };
-        let checks = policy.map(|p| self.checks(facts, p, &around, &scene, at)).unwrap_or_default();
+        let checks = policy.map(|p| Self::checks(facts, p, &around, &scene, at)).unwrap_or_default();
         Some(Explanation {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -128,7 +128,7 @@ impl Watchdog {
         })
     }
 
-    fn checks(&self, facts: &Facts, policy: &Policy, around: &Around<'_>, scene: &Scene<'_>, now: Secs) -> Vec<Check> {
+    fn checks(facts: &Facts, policy: &Policy, around: &Around<'_>, scene: &Scene<'_>, now: Secs) -> Vec<Check> {
         let snoozed = facts.marks().map_or(0, |m| m.snooze_until);
         let each = (0..).zip(&policy.detections).map(|(i, d)| {
             let verdict = match look(facts, d, i, around) {

@@ -25,9 +25,9 @@ pub fn dead<'f>(facts: &'f Facts, index: &Index) -> Option<(&'f HeldLock, Reason
         for (namespace, name) in &lock.holders {
             match holder(index, namespace, name).and_then(|s| index.get(s)) {
                 None if index.knows_absent(namespace, name) => {}
-                None => return None,
                 Some(f) if f.is_finished() => reason = Reason::HolderFinished,
-                Some(_) => return None,
+                // Alive, or perhaps alive where we don't look.
+                None | Some(_) => return None,
             }
         }
         Some((lock, reason))

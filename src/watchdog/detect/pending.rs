@@ -10,7 +10,7 @@ use crate::watchdog::pods::StrayPods;
 pub fn pending(facts: &Facts, pods: &StrayPods) -> Found {
     if facts.phase == Phase::Pending {
         let message = facts.rare.as_ref().map_or("", |r| &r.message);
-        let reason = if !facts.waiting().is_empty() { Reason::WaitingForLock } else { of_workflow(message) };
+        let reason = if facts.waiting().is_empty() { of_workflow(message) } else { Reason::WaitingForLock };
         return Some((reason, facts.created.max(facts.started), None));
     }
     let stray = pods.of(&facts.namespace, &facts.name);
