@@ -28,7 +28,8 @@ fn sizes_are_those_of_the_api_server() {
     ] {
         let corpus = corpus(40, size);
         let some = if size == Size::Compressed { 2 } else { 40 };
-        let mean = (0..some).map(|i| corpus.specimen(i).text(1_000_000, Look::default()).len()).sum::<usize>() / some as usize;
+        let mean =
+            (0..some).map(|i| corpus.specimen(i).text(1_000_000, Look::default()).len()).sum::<usize>() / some as usize;
         println!("{size:?}: {mean}");
         assert!((low..high).contains(&mean), "{size:?}: {mean} bytes");
     }
@@ -45,7 +46,11 @@ fn text_is_minimal_json_with_sorted_keys() {
                 let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
                 let again = value.to_string();
                 let same = again.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
-                assert!(again == text, "differs at {same}: {}", &text[same.saturating_sub(80)..(same + 40).min(text.len())]);
+                assert!(
+                    again == text,
+                    "differs at {same}: {}",
+                    &text[same.saturating_sub(80)..(same + 40).min(text.len())]
+                );
             }
         }
     }
@@ -54,7 +59,8 @@ fn text_is_minimal_json_with_sorted_keys() {
 #[test]
 fn identities_are_unique_and_stay() {
     let corpus = corpus(50_000, Size::Small);
-    let (mut names, mut uids, mut spaces, mut types) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+    let (mut names, mut uids, mut spaces, mut types) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
     for i in 0..50_000 {
         let s = corpus.specimen(i);
         *spaces.entry(s.namespace.clone()).or_insert(0) += 1;
@@ -86,15 +92,16 @@ fn shares_and_deadlines_are_as_asked() {
                 if trouble == Trouble::LockWait {
                     let holder = text("/status/synchronization/mutex/waiting/0/holder");
                     let (space, name) = holder.split_once('/').unwrap();
-                    let healthy = (0..20_000).map(|i| corpus.specimen(i)).any(|o| {
-                        o.state == State::Healthy && o.namespace == space && o.name == name
-                    });
+                    let healthy = (0..20_000)
+                        .map(|i| corpus.specimen(i))
+                        .any(|o| o.state == State::Healthy && o.namespace == space && o.name == name);
                     assert!(healthy, "{holder} of {} is not a healthy workflow", s.name);
                 }
             }
             State::Due { at, trouble } => {
                 assert!((NOW + 100..NOW + 160).contains(&at));
-                let leaf = value["status"]["nodes"].as_object().unwrap().values().find(|n| n["type"] != "Steps").unwrap();
+                let leaf =
+                    value["status"]["nodes"].as_object().unwrap().values().find(|n| n["type"] != "Steps").unwrap();
                 let started = match trouble {
                     Trouble::OldRun => second("/status/startedAt"),
                     _ => leaf["startedAt"].as_str().unwrap().parse::<Timestamp>().unwrap().as_second(),
@@ -112,7 +119,8 @@ fn shares_and_deadlines_are_as_asked() {
 fn compressed_nodes_decode() {
     let corpus = corpus(3, Size::Compressed);
     let value: Value = serde_json::from_str(&corpus.specimen(1).text(1, Look::default())).unwrap();
-    let packed = base64::engine::general_purpose::STANDARD.decode(value["status"]["compressedNodes"].as_str().unwrap()).unwrap();
+    let packed =
+        base64::engine::general_purpose::STANDARD.decode(value["status"]["compressedNodes"].as_str().unwrap()).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
     let nodes: Value = serde_json::from_str(&text).unwrap();

@@ -69,13 +69,18 @@ pub fn write(out: &mut String, node: &Node<'_>) {
     }
     out.push_str(",\"id\":\"");
     id(out, node.workflow, node.ordinal);
-    put(out, format_args!(
-        "\",\"inputs\":{{\"artifacts\":[{{\"name\":\"source\",\"path\":\"/work/src\",\"s3\":{{\"key\":\"runs/{wf}/source-{step}.tgz\"}}}}],\
+    put(
+        out,
+        format_args!(
+            "\",\"inputs\":{{\"artifacts\":[{{\"name\":\"source\",\"path\":\"/work/src\",\"s3\":{{\"key\":\"runs/{wf}/source-{step}.tgz\"}}}}],\
          \"parameters\":[{{\"name\":\"agent\",\"value\":\"{agent}\"}},{{\"name\":\"stage\",\"value\":\"{template}\"}},\
          {{\"name\":\"attempt\",\"value\":\"{step}\"}},{{\"name\":\"prompt\",\"value\":\"Take the change set of step {step}, apply \\\"{template}\\\" \
          to it and write what was done, line by line, to the report.\"}}",
-        wf = node.workflow, agent = node.agent, template = node.template,
-    ));
+            wf = node.workflow,
+            agent = node.agent,
+            template = node.template,
+        ),
+    );
     if node.hashes {
         out.push_str(",{\"name\":\"commits\",\"value\":\"");
         let seed = node.workflow.bytes().fold(u64::from(step), |all, b| mix(all ^ u64::from(b)));
@@ -96,28 +101,48 @@ pub fn write(out: &mut String, node: &Node<'_>) {
     out.push_str(",\"nodeFlag\":{}");
     if node.finished > 0 || !node.exit_code.is_empty() {
         let code = if node.exit_code.is_empty() { "0" } else { node.exit_code };
-        put(out, format_args!(
-            ",\"outputs\":{{\"artifacts\":[{{\"name\":\"main-logs\",\"s3\":{{\"key\":\"{wf}/{wf}-{template}-{step}/main.log\"}}}}],\
+        put(
+            out,
+            format_args!(
+                ",\"outputs\":{{\"artifacts\":[{{\"name\":\"main-logs\",\"s3\":{{\"key\":\"{wf}/{wf}-{template}-{step}/main.log\"}}}}],\
              \"exitCode\":\"{code}\",\"parameters\":[{{\"name\":\"tokens\",\"value\":\"{tokens}\",\"valueFrom\":{{\"path\":\"/tmp/tokens\"}}}},\
              {{\"name\":\"summary\",\"value\":\"step {step} of {template}: {files} files changed, {tests} tests passed\",\
              \"valueFrom\":{{\"path\":\"/tmp/summary\"}}}}]}}",
-            wf = node.workflow, template = node.template, tokens = mix(u64::from(step)) % 90_000, files = step % 17, tests = step * 3,
-        ));
+                wf = node.workflow,
+                template = node.template,
+                tokens = mix(u64::from(step)) % 90_000,
+                files = step % 17,
+                tests = step * 3,
+            ),
+        );
     }
-    put(out, format_args!(
-        ",\"phase\":\"{}\",\"progress\":\"{}/{}\",\"resourcesDuration\":{{\"cpu\":{},\"memory\":{}}},\"startedAt\":\"{}\"",
-        node.phase, u32::from(node.finished > 0), node.progress.max(1), step % 90 + 1, step % 300 + 12, when(node.started),
-    ));
+    put(
+        out,
+        format_args!(
+            ",\"phase\":\"{}\",\"progress\":\"{}/{}\",\"resourcesDuration\":{{\"cpu\":{},\"memory\":{}}},\"startedAt\":\"{}\"",
+            node.phase,
+            u32::from(node.finished > 0),
+            node.progress.max(1),
+            step % 90 + 1,
+            step % 300 + 12,
+            when(node.started),
+        ),
+    );
     if !node.lock.is_empty() {
         put(out, format_args!(",\"synchronizationStatus\":{{\"waiting\":\"{}\"}}", node.lock));
     }
     if node.kind == "Pod" {
         put(out, format_args!(",\"taskResultSynced\":{}", node.result_synced));
     }
-    put(out, format_args!(
-        ",\"templateName\":\"{}\",\"templateScope\":\"{}\",\"type\":\"{}\"}}",
-        if root { "main" } else { node.template }, node.scope, node.kind,
-    ));
+    put(
+        out,
+        format_args!(
+            ",\"templateName\":\"{}\",\"templateScope\":\"{}\",\"type\":\"{}\"}}",
+            if root { "main" } else { node.template },
+            node.scope,
+            node.kind,
+        ),
+    );
 }
 
 /// Appends the node's entry in managedFields, about 0.4 KB.

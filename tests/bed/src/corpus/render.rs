@@ -77,41 +77,65 @@ fn metadata(run: &Run<'_>, resource_version: u64, out: &mut String) {
     let s = run.s;
     out.push_str(r#""annotations":{"workflows.argoproj.io/pod-name-format":"v2""#);
     if s.size != Size::Tiny {
-        put(out, format_args!(r#","workflows.argoproj.io/trace-id":"{:032x}""#, u128::from(super::mix(s.index.into())) << 32));
+        put(
+            out,
+            format_args!(
+                r#","workflows.argoproj.io/trace-id":"{:032x}""#,
+                u128::from(super::mix(s.index.into())) << 32
+            ),
+        );
     }
     put(out, format_args!(r#"}},"creationTimestamp":"{}","#, when(s.started - 1)));
     if s.trouble() == Some(Trouble::DeletionBlocked) {
-        put(out, format_args!(
-            r#""deletionGracePeriodSeconds":0,"deletionTimestamp":"{}","finalizers":["workflows.argoproj.io/artifact-gc"],"#,
-            when(s.active_since)
-        ));
+        put(
+            out,
+            format_args!(
+                r#""deletionGracePeriodSeconds":0,"deletionTimestamp":"{}","finalizers":["workflows.argoproj.io/artifact-gc"],"#,
+                when(s.active_since)
+            ),
+        );
     }
-    put(out, format_args!(
-        r#""generateName":"{t}-","generation":{},"labels":{{"app.kubernetes.io/part-of":"agents","github_app":"{}","workflows.argoproj.io/completed":"{}","#,
-        3 + run.look.revision, s.agent, run.finished, t = s.template,
-    ));
+    put(
+        out,
+        format_args!(
+            r#""generateName":"{t}-","generation":{},"labels":{{"app.kubernetes.io/part-of":"agents","github_app":"{}","workflows.argoproj.io/completed":"{}","#,
+            3 + run.look.revision,
+            s.agent,
+            run.finished,
+            t = s.template,
+        ),
+    );
     if s.trouble() != Some(Trouble::NotPickedUp) {
         put(out, format_args!(r#""workflows.argoproj.io/phase":"{}","#, run.phase));
     }
     put(out, format_args!(r#""workflows.argoproj.io/workflow-template":"{}"}},"managedFields":["#, s.template));
     managed_fields(run, out);
-    put(out, format_args!(
-        r#"],"name":"{}","namespace":"{}","resourceVersion":"{resource_version}","uid":"{}""#,
-        s.name, s.namespace, s.uid
-    ));
+    put(
+        out,
+        format_args!(
+            r#"],"name":"{}","namespace":"{}","resourceVersion":"{resource_version}","uid":"{}""#,
+            s.name, s.namespace, s.uid
+        ),
+    );
 }
 
 fn managed_fields(run: &Run<'_>, out: &mut String) {
     let s = run.s;
-    put(out, format_args!(
-        r#"{{"apiVersion":"argoproj.io/v1alpha1","fieldsType":"FieldsV1","fieldsV1":{{"f:metadata":{{"f:generateName":{{}},"f:labels":{{".":{{}},"f:app.kubernetes.io/part-of":{{}},"f:github_app":{{}}}}}},"f:spec":{{".":{{}},"f:arguments":{{".":{{}},"f:parameters":{{}}}},"f:workflowTemplateRef":{{".":{{}},"f:name":{{}}}}}}}},"manager":"argo","operation":"Update","time":"{}"}}"#,
-        when(s.started - 1)
-    ));
+    put(
+        out,
+        format_args!(
+            r#"{{"apiVersion":"argoproj.io/v1alpha1","fieldsType":"FieldsV1","fieldsV1":{{"f:metadata":{{"f:generateName":{{}},"f:labels":{{".":{{}},"f:app.kubernetes.io/part-of":{{}},"f:github_app":{{}}}}}},"f:spec":{{".":{{}},"f:arguments":{{".":{{}},"f:parameters":{{}}}},"f:workflowTemplateRef":{{".":{{}},"f:name":{{}}}}}}}},"manager":"argo","operation":"Update","time":"{}"}}"#,
+            when(s.started - 1)
+        ),
+    );
     if s.trouble() == Some(Trouble::SuspendedBySpec) {
-        put(out, format_args!(
-            r#",{{"apiVersion":"argoproj.io/v1alpha1","fieldsType":"FieldsV1","fieldsV1":{{"f:spec":{{"f:suspend":{{}}}}}},"manager":"kubectl-patch","operation":"Update","time":"{}"}}"#,
-            when(s.active_since)
-        ));
+        put(
+            out,
+            format_args!(
+                r#",{{"apiVersion":"argoproj.io/v1alpha1","fieldsType":"FieldsV1","fieldsV1":{{"f:spec":{{"f:suspend":{{}}}}}},"manager":"kubectl-patch","operation":"Update","time":"{}"}}"#,
+                when(s.active_since)
+            ),
+        );
     }
     if s.size == Size::Tiny {
         return;
@@ -127,18 +151,24 @@ fn managed_fields(run: &Run<'_>, out: &mut String) {
         }
         out.push_str("},");
     }
-    put(out, format_args!(
-        r#""f:phase":{{}},"f:progress":{{}},"f:resourcesDuration":{{".":{{}},"f:cpu":{{}},"f:memory":{{}}}},"f:startedAt":{{}},"f:storedWorkflowTemplateSpec":{{".":{{}},"f:arguments":{{}},"f:entrypoint":{{}},"f:templates":{{}}}}}}}},"manager":"workflow-controller","operation":"Update","time":"{}"}}"#,
-        when(run.active_since + 1)
-    ));
+    put(
+        out,
+        format_args!(
+            r#""f:phase":{{}},"f:progress":{{}},"f:resourcesDuration":{{".":{{}},"f:cpu":{{}},"f:memory":{{}}}},"f:startedAt":{{}},"f:storedWorkflowTemplateSpec":{{".":{{}},"f:arguments":{{}},"f:entrypoint":{{}},"f:templates":{{}}}}}}}},"manager":"workflow-controller","operation":"Update","time":"{}"}}"#,
+            when(run.active_since + 1)
+        ),
+    );
 }
 
 fn spec(run: &Run<'_>, out: &mut String) {
     let s = run.s;
-    put(out, format_args!(
-        r#""arguments":{{"parameters":[{{"name":"task-id","value":"{}"}},{{"name":"repository","value":"https://git.example/{}/{}.git"}}]}},"entrypoint":"main""#,
-        s.task_id, s.namespace, s.template
-    ));
+    put(
+        out,
+        format_args!(
+            r#""arguments":{{"parameters":[{{"name":"task-id","value":"{}"}},{{"name":"repository","value":"https://git.example/{}/{}.git"}}]}},"entrypoint":"main""#,
+            s.task_id, s.namespace, s.template
+        ),
+    );
     if run.trouble == Some(Trouble::Stopping) {
         out.push_str(r#","shutdown":"Stop""#);
     }
@@ -150,15 +180,20 @@ fn spec(run: &Run<'_>, out: &mut String) {
 
 fn status(run: &Run<'_>, out: &mut String) {
     let s = run.s;
-    out.push_str(r#""artifactGCStatus":{"notSpecified":true},"artifactRepositoryRef":{"artifactRepository":{},"default":true}"#);
+    out.push_str(
+        r#""artifactGCStatus":{"notSpecified":true},"artifactRepositoryRef":{"artifactRepository":{},"default":true}"#,
+    );
     let waits = run.trouble == Some(Trouble::LockWait);
     if s.size == Size::Compressed && !waits {
         put(out, format_args!(r#","compressedNodes":"{}""#, compressed(run)));
     }
-    put(out, format_args!(
-        r#","conditions":[{{"status":"{}","type":"PodRunning"}}]"#,
-        if run.finished { "False" } else { "True" }
-    ));
+    put(
+        out,
+        format_args!(
+            r#","conditions":[{{"status":"{}","type":"PodRunning"}}]"#,
+            if run.finished { "False" } else { "True" }
+        ),
+    );
     if run.finished {
         put(out, format_args!(r#","finishedAt":"{}""#, when(run.ended)));
     }
@@ -173,10 +208,15 @@ fn status(run: &Run<'_>, out: &mut String) {
     if !waits {
         let all = s.size.nodes();
         let done = if run.finished { all } else { all - 1 };
-        put(out, format_args!(
-            r#","progress":"{done}/{all}","resourcesDuration":{{"cpu":{},"memory":{}}},"startedAt":"{}""#,
-            all * 40 + run.look.revision, all * 160, when(s.started)
-        ));
+        put(
+            out,
+            format_args!(
+                r#","progress":"{done}/{all}","resourcesDuration":{{"cpu":{},"memory":{}}},"startedAt":"{}""#,
+                all * 40 + run.look.revision,
+                all * 160,
+                when(s.started)
+            ),
+        );
     }
     if s.size != Size::Tiny {
         stored_template(s, out);
@@ -197,10 +237,13 @@ fn lock(run: &Run<'_>, out: &mut String) {
         Some(Trouble::LockWedged) => format!("{}-gone0", s.template),
         _ => return,
     };
-    put(out, format_args!(
-        r#","synchronization":{{"mutex":{{"waiting":[{{"holder":"{ns}/{holder}","mutex":"{ns}/Mutex/gpu"}}]}}}}"#,
-        ns = s.namespace
-    ));
+    put(
+        out,
+        format_args!(
+            r#","synchronization":{{"mutex":{{"waiting":[{{"holder":"{ns}/{holder}","mutex":"{ns}/Mutex/gpu"}}]}}}}"#,
+            ns = s.namespace
+        ),
+    );
 }
 
 /// Templates as the controller stores them in the status: the bulk of a small workflow.
@@ -213,10 +256,13 @@ fn stored_template(s: &Specimen, out: &mut String) {
         Size::Huge => 60,
     };
     for template in &TEMPLATES[..if matches!(s.size, Size::Small | Size::Medium) { 1 } else { 3 }] {
-        put(out, format_args!(
-            r#",{{"container":{{"args":["{template}"],"command":["agent","run"],"env":[{{"name":"AGENT","value":"{}"}}],"image":"registry.example/agents/{template}:v14","name":"","resources":{{"limits":{{"memory":"2Gi"}},"requests":{{"cpu":"500m","memory":"1Gi"}}}}}},"inputs":{{"parameters":[{{"name":"agent"}},{{"name":"stage"}}]}},"metadata":{{"annotations":{{"doc":""#,
-            s.agent
-        ));
+        put(
+            out,
+            format_args!(
+                r#",{{"container":{{"args":["{template}"],"command":["agent","run"],"env":[{{"name":"AGENT","value":"{}"}}],"image":"registry.example/agents/{template}:v14","name":"","resources":{{"limits":{{"memory":"2Gi"}},"requests":{{"cpu":"500m","memory":"1Gi"}}}}}},"inputs":{{"parameters":[{{"name":"agent"}},{{"name":"stage"}}]}},"metadata":{{"annotations":{{"doc":""#,
+                s.agent
+            ),
+        );
         for line in 0..lines {
             put(out, format_args!("{line}: run {template} and keep its report, fail on the first finding.\\n"));
         }

@@ -9,7 +9,10 @@ pub enum State {
     Finished,
     Stuck(Trouble),
     /// Healthy until `at` (seconds since the epoch).
-    Due { at: i64, trouble: Trouble },
+    Due {
+        at: i64,
+        trouble: Trouble,
+    },
 }
 
 /// How a workflow is stuck. Thresholds are those of [`super::policies`].
@@ -92,8 +95,16 @@ pub struct Specimen {
 }
 
 const TYPES: [&str; 10] = [
-    "etl-nightly", "train-model", "code-review", "image-build", "report-weekly", "ingest-events", "backfill", "evaluate",
-    "release", "sync-catalog",
+    "etl-nightly",
+    "train-model",
+    "code-review",
+    "image-build",
+    "report-weekly",
+    "ingest-events",
+    "backfill",
+    "evaluate",
+    "release",
+    "sync-catalog",
 ];
 const AGENTS: [&str; 5] = ["builder-bot", "reviewer-bot", "tester-bot", "planner-bot", "fixer-bot"];
 
