@@ -1,4 +1,4 @@
 pub mod conformance;
 pub mod corpus;
 pub mod fakeapi;
-pub mod figures;
+pub mod measure;

@@ -27,7 +27,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     if let Some(core) = args.core {
-        unstick_bed::figures::pin(core)?;
+        unstick_bed::measure::pin(core)?;
     }
     let api = FakeApi::start(args.options, args.port)?;
     println!("{}", api.url());

@@ -1,20 +1,12 @@
-//! The usual way to watch workflows, for comparison: a kube reflector of `DynamicObject` with its store.
-//!
-//! `peer --server URL [--core N]` prints `synced COUNT` once the store is filled and keeps following until it is killed.
-//! managedFields are dropped before an object is stored, as careful operators do.
-
-use std::pin::pin;
-use std::time::Duration;
+//! A kube reflector of `DynamicObject` as a process of its own (src/measure/peer.rs).
 
 use anyhow::Result;
 use clap::Parser;
-use futures_util::StreamExt;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
-use kube::{Api, Client, ResourceExt};
+use unstick_bed::measure::{pin, run_peer};
 
 #[derive(Parser)]
 struct Args {
+    /// Default: the server of the current kubeconfig.
     #[arg(long)]
     server: Option<String>,
     /// Runs on this core only.
@@ -25,38 +17,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     if let Some(core) = args.core {
-        unstick_bed::figures::pin(core)?;
+        pin(core)?;
     }
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(args.server))
-}
-
-async fn run(server: Option<String>) -> Result<()> {
-    let client = match server {
-        Some(url) => Client::try_from(kube::Config::new(url.parse()?))?,
-        None => Client::try_default().await?,
-    };
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Workflow"));
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let writer = reflector::store::Writer::new(resource);
-    let store = writer.as_reader();
-    let config =
-        watcher::Config { initial_list_strategy: watcher::InitialListStrategy::StreamingList, ..Default::default() };
-    let events =
-        watcher(api, config).default_backoff().modify(|object| object.managed_fields_mut().clear()).reflect(writer);
-    let mut events = pin!(events);
-    let mut synced = false;
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(watcher::Event::InitDone) if !synced => {
-                synced = true;
-                println!("synced {}", store.len());
-            }
-            Ok(_) => {}
-            Err(e) => {
-                eprintln!("peer: {e}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    Ok(())
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run_peer(args.server))
 }
