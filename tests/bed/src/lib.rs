@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The test bed: a real control plane, the real Argo controller, and stand-ins for what needs machines of its own.
 //!
 //! ```text
@@ -32,3 +33,9 @@ pub use process::{Figures, Part, free_port};
 pub use server::{Bed, Options};
 pub use shared::{Shared, shared};
 pub use workflow::WorkflowRef;
+=======
+pub mod conformance;
+pub mod corpus;
+pub mod fakeapi;
+pub mod measure;
+>>>>>>> load
