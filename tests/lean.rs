@@ -67,7 +67,10 @@ fn a_suspended_workflow_shows_its_gate() {
     assert_eq!(nodes.len(), 5);
     let gate = nodes.iter().find(|n| n.kind == NodeKind::Suspend).unwrap();
     assert_eq!((gate.display_name.as_ref(), gate.template_name.as_ref()), ("review", "hold"));
-    assert_eq!((gate.phase, i64::from(gate.started), gate.finished), (NodePhase::Running, at("2026-11-21T07:18:44Z"), 0));
+    assert_eq!(
+        (gate.phase, i64::from(gate.started), gate.finished),
+        (NodePhase::Running, at("2026-11-21T07:18:44Z"), 0)
+    );
     let pod = nodes.iter().find(|n| n.kind == NodeKind::Pod).unwrap();
     assert_eq!((pod.task_result_synced, pod.outputs.unwrap().get()), (Some(true), r#"{"exitCode":"0"}"#));
 }
@@ -193,7 +196,19 @@ fn any_type_anywhere_is_read_and_leaves_the_other_fields_alone() {
     paths(&sample, "", &mut all);
     assert!(all.len() > 120, "{}", all.len());
     for path in &all {
-        for wrong in ["null", "17", "-1e999", "1e999999", "\"\\ud800\"", "\"what\"", "true", "[1,{\"a\":[]}]", "[1e999]", "{\"a\":{\"b\":[null,1e999]}}", "{\"\\ud800\":1}"] {
+        for wrong in [
+            "null",
+            "17",
+            "-1e999",
+            "1e999999",
+            "\"\\ud800\"",
+            "\"what\"",
+            "true",
+            "[1,{\"a\":[]}]",
+            "[1e999]",
+            "{\"a\":{\"b\":[null,1e999]}}",
+            "{\"\\ud800\":1}",
+        ] {
             let mut damaged = sample.clone();
             *damaged.pointer_mut(path).unwrap() = json!("@@WRONG@@");
             let text = damaged.to_string().replace("\"@@WRONG@@\"", wrong);
@@ -201,7 +216,8 @@ fn any_type_anywhere_is_read_and_leaves_the_other_fields_alone() {
             for ((part, now), (_, before)) in parts(&workflow).into_iter().zip(&whole) {
                 let mine = part.starts_with(path.as_str())
                     || path.starts_with(part)
-                    || (part.starts_with("suspend") && (path.contains("emplate") || path == "/spec" || path == "/status"))
+                    || (part.starts_with("suspend")
+                        && (path.contains("emplate") || path == "/spec" || path == "/status"))
                     || (part == "/spec/onExit" && path.starts_with("/spec/hooks"));
                 if !mine {
                     assert_eq!(&now, before, "{path} = {wrong} changed {part}");
@@ -324,16 +340,23 @@ fn broken_and_hostile_compressed_nodes_are_refused_by_name() {
 
 #[test]
 fn watch_lines_of_every_type() {
-    let object = r#"{"metadata":{"name":"a","resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}}"#;
-    for (kind, expected) in [("ADDED", EventKind::Added), ("MODIFIED", EventKind::Modified), ("DELETED", EventKind::Deleted)] {
-        for text in [format!(r#"{{"type":"{kind}","object":{object}}}"#), format!(r#"{{"object":{object},"type":"{kind}"}}"#)] {
+    let object =
+        r#"{"metadata":{"name":"a","resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}}"#;
+    for (kind, expected) in
+        [("ADDED", EventKind::Added), ("MODIFIED", EventKind::Modified), ("DELETED", EventKind::Deleted)]
+    {
+        for text in
+            [format!(r#"{{"type":"{kind}","object":{object}}}"#), format!(r#"{{"object":{object},"type":"{kind}"}}"#)]
+        {
             let WatchLine::Object(found, workflow) = WatchLine::from_json(&text).unwrap() else { panic!("{text}") };
             assert_eq!((found, workflow.meta.name.as_ref()), (expected, "a"));
         }
     }
     let text = format!(r#"{{"type":"BOOKMARK","object":{object}}}"#);
     let line = WatchLine::from_json(&text).unwrap();
-    assert!(matches!(&line, WatchLine::Bookmark { resource_version, initial_events_end: true } if resource_version == "7"));
+    assert!(
+        matches!(&line, WatchLine::Bookmark { resource_version, initial_events_end: true } if resource_version == "7")
+    );
     let text = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}"#;
     let WatchLine::Error(status) = WatchLine::from_json(text).unwrap() else { panic!("{text}") };
     assert_eq!((status.code, status.reason.as_ref(), status.message.as_ref()), (410, "Expired", "too old"));

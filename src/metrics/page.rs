@@ -84,7 +84,13 @@ impl Series<'_> {
         self.sample("_count", values(), None, histogram.count);
     }
 
-    fn sample<'v>(&mut self, suffix: &str, values: impl Iterator<Item = &'v str>, le: Option<&f64>, value: impl Display) {
+    fn sample<'v>(
+        &mut self,
+        suffix: &str,
+        values: impl Iterator<Item = &'v str>,
+        le: Option<&f64>,
+        value: impl Display,
+    ) {
         let f = self.family;
         if !self.open {
             self.open = true;

@@ -128,17 +128,54 @@ fn state_is_what_the_index_holds() {
     let w = watchdog(&[suspended("old", 7200), workflow("young", 60), pending, done, fresh]);
     let text = scrape(&w, &Process::default());
     let who = "namespace=\"etl\",workflow_name=\"old\"";
-    has(&text, &format!("unstick_workflow_info{{{who},workflow_type=\"loader\",task_id=\"17\",current_stage=\"gate\",workflow_template=\"loader\"}} 1"));
-    has(&text, "unstick_workflow_info{namespace=\"etl\",workflow_name=\"young\",workflow_type=\"loader\",task_id=\"17\",current_stage=\"te\\\"st\",workflow_template=\"loader\"} 1");
+    has(
+        &text,
+        &format!(
+            "unstick_workflow_info{{{who},workflow_type=\"loader\",task_id=\"17\",current_stage=\"gate\",workflow_template=\"loader\"}} 1"
+        ),
+    );
+    has(
+        &text,
+        "unstick_workflow_info{namespace=\"etl\",workflow_name=\"young\",workflow_type=\"loader\",task_id=\"17\",current_stage=\"te\\\"st\",workflow_template=\"loader\"} 1",
+    );
     has(&text, &format!("unstick_workflow_start_timestamp_seconds{{{who}}} {}", unix(7200)));
     has(&text, &format!("unstick_workflow_phase_start_timestamp_seconds{{{who},phase=\"Running\"}} {}", unix(7200)));
-    has(&text, &format!("unstick_workflow_phase_start_timestamp_seconds{{namespace=\"etl\",workflow_name=\"waits\",phase=\"Pending\"}} {}", unix(55)));
-    has(&text, &format!("unstick_suspension_start_timestamp_seconds{{{who},suspension_point=\"gate\"}} {}", unix(7170)));
+    has(
+        &text,
+        &format!(
+            "unstick_workflow_phase_start_timestamp_seconds{{namespace=\"etl\",workflow_name=\"waits\",phase=\"Pending\"}} {}",
+            unix(55)
+        ),
+    );
+    has(
+        &text,
+        &format!("unstick_suspension_start_timestamp_seconds{{{who},suspension_point=\"gate\"}} {}", unix(7170)),
+    );
     has(&text, &format!("unstick_workflow_last_progress_timestamp_seconds{{{who}}} {}", unix(7170)));
-    has(&text, &format!("unstick_workflow_deadline_timestamp_seconds{{{who},policy=\"default\",detection=\"Suspended\"}} {}", unix(3570)));
-    has(&text, &format!("unstick_workflow_deadline_timestamp_seconds{{{who},policy=\"default\",detection=\"RunningTooLong\"}} {}", unix(7200) + 86_400));
-    has(&text, &format!("unstick_workflow_stuck{{{who},policy=\"default\",detection=\"Suspended\",reason=\"AwaitingResume\"}} 1"));
-    has(&text, "unstick_workflows_stuck{namespace=\"etl\",policy=\"default\",detection=\"Suspended\",reason=\"AwaitingResume\"} 1");
+    has(
+        &text,
+        &format!(
+            "unstick_workflow_deadline_timestamp_seconds{{{who},policy=\"default\",detection=\"Suspended\"}} {}",
+            unix(3570)
+        ),
+    );
+    has(
+        &text,
+        &format!(
+            "unstick_workflow_deadline_timestamp_seconds{{{who},policy=\"default\",detection=\"RunningTooLong\"}} {}",
+            unix(7200) + 86_400
+        ),
+    );
+    has(
+        &text,
+        &format!(
+            "unstick_workflow_stuck{{{who},policy=\"default\",detection=\"Suspended\",reason=\"AwaitingResume\"}} 1"
+        ),
+    );
+    has(
+        &text,
+        "unstick_workflows_stuck{namespace=\"etl\",policy=\"default\",detection=\"Suspended\",reason=\"AwaitingResume\"} 1",
+    );
     has(&text, "unstick_workflows{namespace=\"etl\",workflow_type=\"loader\",phase=\"Running\"} 2");
     has(&text, "unstick_workflows{namespace=\"etl\",workflow_type=\"loader\",phase=\"Succeeded\"} 1");
     has(&text, "unstick_workflows{namespace=\"etl\",workflow_type=\"none\",phase=\"Pending\"} 1");
@@ -167,7 +204,10 @@ fn only_the_leader_speaks_of_workflows_and_only_once_it_has_seen_all() {
     has(&skewed, "unstick_workflows_unknown{reason=\"ClockSkew\"} 1");
     w.handle(Input::Leading(None), now());
     let standby = scrape(&w, &process);
-    let spoken: Vec<_> = families_seen(&standby).into_iter().filter(|f| catalogue().family(f).unwrap().exported == super::catalogue::Exported::Leader).collect();
+    let spoken: Vec<_> = families_seen(&standby)
+        .into_iter()
+        .filter(|f| catalogue().family(f).unwrap().exported == super::catalogue::Exported::Leader)
+        .collect();
     assert_eq!(spoken, Vec::<String>::new());
     has(&standby, "unstick_leader 0");
     has(&standby, &format!("unstick_watch_last_alive_timestamp_seconds{{resource=\"workflows\"}} {}", unix(0)));
@@ -190,23 +230,36 @@ fn under_the_cap_the_stuck_and_then_the_oldest_keep_their_series() {
     let process = Process { series_cap: 4, ..Process::default() };
     let text = scrape(&w, &process);
     let names = |family| -> Vec<String> {
-        of(&text, family).into_iter().map(|l| l.split("workflow_name=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()).collect()
+        of(&text, family)
+            .into_iter()
+            .map(|l| l.split("workflow_name=\"").nth(1).unwrap().split('"').next().unwrap().to_owned())
+            .collect()
     };
-    for family in ["unstick_workflow_info", "unstick_workflow_start_timestamp_seconds", "unstick_workflow_phase_start_timestamp_seconds",
-        "unstick_workflow_last_progress_timestamp_seconds"] {
+    for family in [
+        "unstick_workflow_info",
+        "unstick_workflow_start_timestamp_seconds",
+        "unstick_workflow_phase_start_timestamp_seconds",
+        "unstick_workflow_last_progress_timestamp_seconds",
+    ] {
         assert_eq!(names(family), ["stuck-long", "stuck-short", "w19", "w18"], "{family}");
         has(&text, &format!("unstick_series_dropped{{family=\"{family}\"}} 18"));
     }
     assert_eq!(names("unstick_workflow_stuck"), ["stuck-long", "stuck-short"]);
     assert_eq!(names("unstick_suspension_start_timestamp_seconds"), ["stuck-long", "stuck-short"]);
     // Two detections hold a threshold for each of the suspended ones: the cap is of series, not of workflows.
-    assert_eq!(names("unstick_workflow_deadline_timestamp_seconds"), ["stuck-long", "stuck-long", "stuck-short", "stuck-short"]);
+    assert_eq!(
+        names("unstick_workflow_deadline_timestamp_seconds"),
+        ["stuck-long", "stuck-long", "stuck-short", "stuck-short"]
+    );
     has(&text, "unstick_series_dropped{family=\"unstick_workflow_deadline_timestamp_seconds\"} 20");
     let one = scrape(&w, &Process { series_cap: 1, ..Process::default() });
     assert_eq!(of(&one, "unstick_workflow_stuck").len(), 1);
     assert!(of(&one, "unstick_workflow_stuck")[0].contains("stuck-long"));
     has(&one, "unstick_series_dropped{family=\"unstick_workflow_stuck\"} 1");
-    has(&one, "unstick_workflows_stuck{namespace=\"etl\",policy=\"default\",detection=\"Suspended\",reason=\"AwaitingResume\"} 2");
+    has(
+        &one,
+        "unstick_workflows_stuck{namespace=\"etl\",policy=\"default\",detection=\"Suspended\",reason=\"AwaitingResume\"} 2",
+    );
 }
 
 #[test]
@@ -215,7 +268,10 @@ fn a_workflow_and_its_namesake_give_one_series() {
     second["metadata"]["uid"] = json!("another");
     let text = scrape(&watchdog(&[first, second]), &Process::default());
     assert_eq!(of(&text, "unstick_workflow_start_timestamp_seconds").len(), 1);
-    has(&text, &format!("unstick_workflow_start_timestamp_seconds{{namespace=\"etl\",workflow_name=\"same\"}} {}", unix(50)));
+    has(
+        &text,
+        &format!("unstick_workflow_start_timestamp_seconds{{namespace=\"etl\",workflow_name=\"same\"}} {}", unix(50)),
+    );
 }
 
 #[test]
@@ -225,7 +281,12 @@ fn a_lock_says_whether_anybody_alive_holds_it() {
         w["status"] = json!({"phase": "Pending", "synchronization": {"semaphore": {"waiting": [{"holders": holders, "semaphore": lock}]}}});
         w
     };
-    let all = [waits("a", "l1", json!(["etl/holder", "etl/gone"])), waits("b", "l1", json!(["etl/holder"])), waits("c", "l2", json!([])), workflow("holder", 90)];
+    let all = [
+        waits("a", "l1", json!(["etl/holder", "etl/gone"])),
+        waits("b", "l1", json!(["etl/holder"])),
+        waits("c", "l2", json!([])),
+        workflow("holder", 90),
+    ];
     let w = watchdog(&all);
     let text = scrape(&w, &Process::default());
     has(&text, "unstick_lock_waiters{namespace=\"etl\",lock=\"l1\"} 2");
@@ -252,7 +313,10 @@ fn counters_of_policies_are_there_at_zero_and_refused_policies_say_so() {
     has(&text, "unstick_policy_ready{namespace=\"\",policy=\"cluster/bad\"} 0");
     has(&text, "unstick_policies{state=\"NotReady\"} 1");
     tell(&mut w, &suspended("old", 7200));
-    has(&scrape(&w, &Process::default()), "unstick_stuck_detections_total{policy=\"default\",detection=\"Suspended\"} 1");
+    has(
+        &scrape(&w, &Process::default()),
+        "unstick_stuck_detections_total{policy=\"default\",detection=\"Suspended\"} 1",
+    );
 }
 
 #[test]
@@ -276,17 +340,29 @@ fn what_the_shell_counts_is_rendered_with_what_the_core_counts() {
     process.relisted("workflows");
     process.poison("pods");
     process.odd(4);
-    let note = Note { namespace: String::new(), reason: EventReason::WorkflowStuck, regarding: Reference::default(),
-        related: Reference::default(), text: String::new(), warning: true };
+    let note = Note {
+        namespace: String::new(),
+        reason: EventReason::WorkflowStuck,
+        regarding: Reference::default(),
+        related: Reference::default(),
+        text: String::new(),
+        warning: true,
+    };
     process.wrote(&Op::Event(Box::new(note)), Wrote::Done);
     process.wrote(&Op::DeleteIncident { namespace: String::new(), name: String::new() }, Wrote::Conflict);
     w.tally.add("unstick_events_total", &["WorkflowStuck", "Sent"], 2);
     let text = scrape(&w, &process);
-    has(&text, "unstick_workflows_completed_total{namespace=\"etl\",workflow_type=\"loader\",phase=\"Failed\",ended_by=\"Own\"} 1");
+    has(
+        &text,
+        "unstick_workflows_completed_total{namespace=\"etl\",workflow_type=\"loader\",phase=\"Failed\",ended_by=\"Own\"} 1",
+    );
     has(&text, "unstick_workflow_duration_seconds_bucket{workflow_type=\"loader\",le=\"60\"} 0");
     has(&text, "unstick_workflow_duration_seconds_bucket{workflow_type=\"loader\",le=\"300\"} 1");
     has(&text, "unstick_workflow_duration_seconds_sum{workflow_type=\"loader\"} 100");
-    has(&text, "unstick_agent_executions_total{namespace=\"etl\",github_app=\"codex\",stage=\"build\",result=\"Failure\",failure_reason=\"Other\"} 1");
+    has(
+        &text,
+        "unstick_agent_executions_total{namespace=\"etl\",github_app=\"codex\",stage=\"build\",result=\"Failure\",failure_reason=\"Other\"} 1",
+    );
     has(&text, "unstick_stage_duration_seconds_count{stage=\"build\"} 1");
     has(&text, "unstick_events_total{reason=\"WorkflowStuck\",result=\"Sent\"} 3");
     has(&text, "unstick_incident_writes_total{operation=\"Delete\",result=\"Conflict\"} 1");
@@ -304,7 +380,13 @@ fn what_the_shell_counts_is_rendered_with_what_the_core_counts() {
 fn folds_of_the_core_are_those_of_the_catalogue() {
     let counted = catalogue().families.iter().filter(|f| !f.fold.is_empty() && f.name != "unstick_workflows");
     let written: Vec<_> = counted
-        .map(|f| (f.name.as_str(), f.cap.unwrap(), f.fold.iter().map(|l| f.labels.iter().position(|x| x == l).unwrap()).collect::<Vec<_>>()))
+        .map(|f| {
+            (
+                f.name.as_str(),
+                f.cap.unwrap(),
+                f.fold.iter().map(|l| f.labels.iter().position(|x| x == l).unwrap()).collect::<Vec<_>>(),
+            )
+        })
         .collect();
     let mut folds: Vec<_> = FOLDS.iter().map(|(name, cap, places)| (*name, *cap, places.to_vec())).collect();
     folds.sort();

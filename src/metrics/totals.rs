@@ -61,7 +61,9 @@ fn stuck(page: &mut Page, watchdog: &Watchdog) {
     let name = "unstick_workflows_stuck";
     let mut counts: HashMap<_, usize> = HashMap::new();
     for (slot, stuck) in &watchdog.stuck {
-        let (Some(facts), Some(policy)) = (watchdog.index.get(*slot), watchdog.policies.get(stuck.policy)) else { continue };
+        let (Some(facts), Some(policy)) = (watchdog.index.get(*slot), watchdog.policies.get(stuck.policy)) else {
+            continue;
+        };
         if let Some(hold) = stuck.holds.first() {
             *counts.entry((&*facts.namespace, &*policy.label, hold.kind, hold.reason)).or_default() += 1;
         }

@@ -20,7 +20,17 @@ pub fn write(page: &mut Page, watchdog: &Watchdog, state: &mut State<'_>, cap: u
     let (deadline, stuck) = (take(&mut state.deadline), take(&mut state.stuck));
     let mut family = Capped { page, watchdog, cap };
     family.write("unstick_workflow_info", active, |series, _, f| {
-        series.put(&[&f.namespace, &f.name, or_empty(f.workflow_type.as_deref()), or_empty(f.task_id.as_deref()), stage(f), or_empty(f.template.as_deref())], 1);
+        series.put(
+            &[
+                &f.namespace,
+                &f.name,
+                or_empty(f.workflow_type.as_deref()),
+                or_empty(f.task_id.as_deref()),
+                stage(f),
+                or_empty(f.template.as_deref()),
+            ],
+            1,
+        );
         1
     });
     family.write("unstick_workflow_start_timestamp_seconds", started, |series, _, f| {
@@ -99,7 +109,9 @@ impl<'w> Capped<'_, 'w> {
         let mut written = 0;
         for slot in slots {
             let (Some(facts), Some(stuck)) = (named(watchdog, slot), watchdog.stuck.get(&slot)) else { continue };
-            let (Some(policy), Some(hold)) = (watchdog.policies.get(stuck.policy), stuck.holds.first()) else { continue };
+            let (Some(policy), Some(hold)) = (watchdog.policies.get(stuck.policy), stuck.holds.first()) else {
+                continue;
+            };
             let labels = [&*facts.namespace, &*facts.name, &*policy.label, hold.kind.as_str(), hold.reason.as_str()];
             series.put(&labels, 1);
             written += 1;

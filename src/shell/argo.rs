@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Asks until the handle is aborted.
 pub fn ask(instance: String, url: String, tell: mpsc::Sender<(String, bool)>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let client: Client<HttpConnector, Empty<hyper::body::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let client: Client<HttpConnector, Empty<hyper::body::Bytes>> =
+            Client::builder(TokioExecutor::new()).build_http();
         loop {
             let answered = answers(&client, &url).await;
             if tell.send((instance.clone(), answered)).await.is_err() {

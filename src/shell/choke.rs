@@ -96,7 +96,8 @@ where
             let code = answer.as_ref().map(|r| r.status().as_u16()).ok();
             choke.traffic.answered(verb, &resource, code, begun.elapsed());
             if let Ok(response) = &answer
-                && let Some(date) = response.headers().get(http::header::DATE).and_then(|d| clock::date(d.to_str().ok()?))
+                && let Some(date) =
+                    response.headers().get(http::header::DATE).and_then(|d| clock::date(d.to_str().ok()?))
             {
                 choke.clock.heard(date, sent, SystemTime::now());
             }

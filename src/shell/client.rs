@@ -51,13 +51,20 @@ pub async fn connect(target: &Target) -> anyhow::Result<Clients> {
     let build = |config: Config| -> anyhow::Result<Client> {
         Ok(ClientBuilder::try_from(config).context("the client can't be made")?.with_layer(&choke).build())
     };
-    Ok(Clients { watch: build(config)?, act: build(acting)?, clock: choke.clock.clone(), traffic: choke.traffic.clone(), namespace })
+    Ok(Clients {
+        watch: build(config)?,
+        act: build(acting)?,
+        clock: choke.clock.clone(),
+        traffic: choke.traffic.clone(),
+        namespace,
+    })
 }
 
 async fn config(target: &Target) -> anyhow::Result<Config> {
     let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
     if let Some(path) = &target.kubeconfig {
-        let read = Kubeconfig::read_from(path).with_context(|| format!("kubeconfig {} can't be read", path.display()))?;
+        let read =
+            Kubeconfig::read_from(path).with_context(|| format!("kubeconfig {} can't be read", path.display()))?;
         return Config::from_custom_kubeconfig(read, &options).await.context("the kubeconfig can't be used");
     }
     if target.context.is_some() {

@@ -99,7 +99,10 @@ mod tests {
 
     #[test]
     fn headers_are_read() {
-        assert_eq!(date("Sat, 21 Nov 2026 07:18:34 GMT").map(|t| t.to_string()).as_deref(), Some("2026-11-21T07:18:34Z"));
+        assert_eq!(
+            date("Sat, 21 Nov 2026 07:18:34 GMT").map(|t| t.to_string()).as_deref(),
+            Some("2026-11-21T07:18:34Z")
+        );
         assert_eq!(date("yesterday"), None);
     }
 }

@@ -27,7 +27,9 @@ pub fn compare(client: Client, tell: mpsc::Sender<Vec<String>>) {
                     missing.extend(crds::missing_fields(&installed, kind));
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(kind, %error, "the installed CRD can't be read; whether it is current is not known"),
+                Err(error) => {
+                    tracing::warn!(kind, %error, "the installed CRD can't be read; whether it is current is not known")
+                }
             }
         }
         // The loop has ended when nobody listens.

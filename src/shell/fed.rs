@@ -13,7 +13,8 @@ use crate::watchdog::input::Input;
 impl Loop {
     /// Workflows are read once everything that decides how is known.
     pub fn ready_to_watch(&self) -> bool {
-        self.ears.feed.is_none() && self.kinds().into_iter().filter(|k| k.required()).all(|k| self.listed.contains(&k))
+        self.ears.feed.is_none()
+            && self.kinds().into_iter().filter(|k| k.required()).all(|k| self.listed.contains(&k))
             && self.kinds().into_iter().all(|k| self.listed.contains(&k) || self.failing.contains_key(&k))
     }
 
@@ -77,7 +78,12 @@ impl Loop {
                 Err(poison) => {
                     self.process.poison("workflows");
                     let whose = poison.identity.map_or_else(|| "?".to_owned(), |i| i.to_string());
-                    tracing::warn!(workflow = whose, bytes = poison.bytes, error = poison.error, "a workflow can't be read; the others go on");
+                    tracing::warn!(
+                        workflow = whose,
+                        bytes = poison.bytes,
+                        error = poison.error,
+                        "a workflow can't be read; the others go on"
+                    );
                 }
             }
         }
@@ -93,7 +99,11 @@ impl Loop {
             (false, false) => None,
         };
         if blind != self.blind {
-            if let Some(reason) = blind { tracing::error!(%reason, "nothing is judged now") } else { tracing::info!("judging again") }
+            if let Some(reason) = blind {
+                tracing::error!(%reason, "nothing is judged now")
+            } else {
+                tracing::info!("judging again")
+            }
             self.blind = blind;
             self.handle(Input::Blind(blind));
         }

@@ -31,7 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// The address is in use or not ours.
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}: choose another address with --listen"))
+    TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("can't listen on {listen}: choose another address with --listen"))
 }
 
 /// Serves until the process ends.

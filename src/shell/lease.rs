@@ -255,11 +255,14 @@ impl Election {
     fn record(&self, current: Option<&Lease>, step: Step, mark: Option<String>) -> Lease {
         let old = current.and_then(|l| l.spec.clone()).unwrap_or_default();
         let now = MicroTime(jiff::Timestamp::now());
-        let mut metadata = current.map_or_else(|| ObjectMeta {
-            name: Some(self.options.name.clone()),
-            namespace: Some(self.options.namespace.clone()),
-            ..ObjectMeta::default()
-        }, |l| l.metadata.clone());
+        let mut metadata = current.map_or_else(
+            || ObjectMeta {
+                name: Some(self.options.name.clone()),
+                namespace: Some(self.options.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            |l| l.metadata.clone(),
+        );
         metadata.managed_fields = None;
         if let Some(mark) = mark {
             metadata.annotations.get_or_insert_with(BTreeMap::new).insert(WATERMARK.to_owned(), mark);

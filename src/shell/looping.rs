@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::client::Clients;
-use super::follow::{Kind, News, Which, follow};
 use super::ears::Ears;
+use super::follow::{Kind, News, Which, follow};
 use super::lease::LeaseHandle;
 use super::run::{Options, limits};
 use super::watch::WatchConfig;
@@ -18,10 +18,10 @@ use super::writer::{self, Limit};
 use crate::api::reasons::UnknownReason;
 use crate::api::watchdog::Watchdog as WatchdogObject;
 use crate::metrics::{self, Process};
+use crate::watchdog::Watchdog;
 use crate::watchdog::effect::{Effect, Op, Ticket};
 use crate::watchdog::input::{Input, Wrote};
 use crate::watchdog::policy::PolicyKey;
-use crate::watchdog::Watchdog;
 
 /// Writes under way at once.
 const IN_FLIGHT: usize = 4;

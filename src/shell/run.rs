@@ -139,4 +139,3 @@ async fn stopped(signals: &mut Signals) {
 pub(super) fn limits(options: &Options) -> super::writer::Limit {
     super::writer::Limit::new(options.writes_per_second, options.writes_burst, Instant::now())
 }
-

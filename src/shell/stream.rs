@@ -155,7 +155,10 @@ mod tests {
     use super::*;
 
     fn event(n: usize, padding: usize) -> String {
-        format!("{{\"type\":\"ADDED\",\"object\":{{\"metadata\":{{\"name\":\"w{n}\",\"uid\":\"u{n}\"}},\"p\":\"{}\"}}}}\n", "x".repeat(padding))
+        format!(
+            "{{\"type\":\"ADDED\",\"object\":{{\"metadata\":{{\"name\":\"w{n}\",\"uid\":\"u{n}\"}},\"p\":\"{}\"}}}}\n",
+            "x".repeat(padding)
+        )
     }
 
     fn all(text: &str, chunk: usize, longest: usize) -> Vec<Piece> {
@@ -176,7 +179,9 @@ mod tests {
             .iter()
             .map(|piece| match piece {
                 Piece::Events(b) | Piece::Other(b) => text(b),
-                Piece::Skipped { identity, bytes } => format!("<{} {bytes}>\n", identity.as_ref().map_or("", |i| &i.name)),
+                Piece::Skipped { identity, bytes } => {
+                    format!("<{} {bytes}>\n", identity.as_ref().map_or("", |i| &i.name))
+                }
             })
             .collect()
     }
@@ -185,7 +190,16 @@ mod tests {
     fn every_way_of_cutting_gives_the_same_lines_in_order() {
         let bookmark = "{\"type\":\"BOOKMARK\",\"object\":{}}\n";
         let long = event(3, 2_000);
-        let text = [&event(1, 10), &event(2, 500), bookmark, "\n", &long, &event(4, 0), "{\"object\":{},\"type\":\"ADDED\"}\n"].concat();
+        let text = [
+            &event(1, 10),
+            &event(2, 500),
+            bookmark,
+            "\n",
+            &long,
+            &event(4, 0),
+            "{\"object\":{},\"type\":\"ADDED\"}\n",
+        ]
+        .concat();
         let expected = text.replace(&format!("\n\n{long}"), &format!("\n<w3 {}>\n", long.len() - 1));
         for chunk in (1..200).chain([1_000, 3_000, 10_000]) {
             let pieces = all(&text, chunk, 1_000);

@@ -43,7 +43,8 @@ impl Loop {
                 self.is(kind, value);
             }
             What::Gone(object) => {
-                let (namespace, name) = (object.metadata.namespace.clone(), object.metadata.name.clone().unwrap_or_default());
+                let (namespace, name) =
+                    (object.metadata.namespace.clone(), object.metadata.name.clone().unwrap_or_default());
                 self.gone(kind, namespace, name, &serde_json::to_value(&object).unwrap_or_default());
             }
         }
@@ -61,7 +62,9 @@ impl Loop {
                     self.settings = Some(object);
                     self.apply_settings();
                 }
-                Err(error) => tracing::warn!(%error, "the Watchdog object can't be read; the settings stay as they were"),
+                Err(error) => {
+                    tracing::warn!(%error, "the Watchdog object can't be read; the settings stay as they were")
+                }
             },
             Kind::Incidents => {
                 let name = format!("{}/{}", value["metadata"]["namespace"], value["metadata"]["name"]);
@@ -107,7 +110,9 @@ impl Loop {
                     self.handle(Input::PodVanished { namespace: namespace.unwrap_or_default(), pod: name });
                 }
             }
-            Kind::Leases => self.handle(Input::ArgoLease { namespace: namespace.unwrap_or_default(), name, renewed: None }),
+            Kind::Leases => {
+                self.handle(Input::ArgoLease { namespace: namespace.unwrap_or_default(), name, renewed: None })
+            }
         }
     }
 
@@ -193,5 +198,6 @@ fn name_kind(value: &mut Value, kind: Kind) {
         Kind::Leases => "Lease",
     };
     value["kind"] = name.into();
-    value["apiVersion"] = if name.starts_with('W') || name.starts_with('C') { "unstick.dev/v1alpha1" } else { "v1" }.into();
+    value["apiVersion"] =
+        if name.starts_with('W') || name.starts_with('C') { "unstick.dev/v1alpha1" } else { "v1" }.into();
 }

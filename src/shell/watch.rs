@@ -87,11 +87,7 @@ const BROKEN_LISTS: u32 = 3;
 pub fn watch(client: Client, config: WatchConfig) -> mpsc::Receiver<Feed> {
     let (out, feed) = mpsc::channel(64);
     let machine = Machine {
-        connection: Connection {
-            client,
-            scope: Scope::of(config.namespace.as_deref()),
-            idle: config.idle,
-        },
+        connection: Connection { client, scope: Scope::of(config.namespace.as_deref()), idle: config.idle },
         room: Arc::new(Semaphore::new(config.in_flight)),
         backoff: Backoff::new(config.backoff.0, config.backoff.1),
         page: PageSize::new(config.page),

@@ -52,9 +52,7 @@ impl Fault {
             _ if streamed && unstreamable => Self::NoStreaming(message),
             401 | 403 => Self::Denied(message),
             429 => Self::Busy { message, after: Duration::from_secs(asks.max(1)) },
-            code if asks > 0 => {
-                Self::Busy { message: format!("{code} {message}"), after: Duration::from_secs(asks) }
-            }
+            code if asks > 0 => Self::Busy { message: format!("{code} {message}"), after: Duration::from_secs(asks) },
             code => Self::Refused { code, message },
         }
     }
@@ -98,12 +96,16 @@ mod tests {
         let invalid = r#"{"kind":"Status","code":422,"message":"sendInitialEvents: Forbidden: unless the WatchList feature gate is enabled"}"#;
         assert!(matches!(of(422, invalid, true), Fault::NoStreaming(m) if m.starts_with("sendInitialEvents")));
         assert!(matches!(of(403, "sendInitialEvents is forbidden", true), Fault::NoStreaming(_)));
-        assert!(matches!(of(403, r#"{"message":"user x cannot watch"}"#, true), Fault::Denied(m) if m == "user x cannot watch"));
+        assert!(
+            matches!(of(403, r#"{"message":"user x cannot watch"}"#, true), Fault::Denied(m) if m == "user x cannot watch")
+        );
         assert!(matches!(of(422, "x", false), Fault::Refused { code: 422, .. }));
         assert!(matches!(of(404, "page not found", true), Fault::Absent));
         assert!(matches!(of(410, "{}", false), Fault::Expired(_)));
         let busy = of(429, r#"{"message":"slow down","details":{"retryAfterSeconds":9}}"#, false);
         assert_eq!(busy.asks(), Duration::from_secs(9));
-        assert!(matches!(of(500, &"x".repeat(9_000), false), Fault::Refused { message, .. } if message.len() == LONGEST));
+        assert!(
+            matches!(of(500, &"x".repeat(9_000), false), Fault::Refused { message, .. } if message.len() == LONGEST)
+        );
     }
 }

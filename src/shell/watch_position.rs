@@ -66,7 +66,9 @@ mod tests {
 
     #[test]
     fn resumes_after_the_last_event_or_bookmark_even_a_poisoned_one() {
-        let line = |v: &str, rest: &str| format!("{{\"type\":\"ADDED\",\"object\":{{\"metadata\":{{\"resourceVersion\":\"{v}\"}}{rest}}}}}\n");
+        let line = |v: &str, rest: &str| {
+            format!("{{\"type\":\"ADDED\",\"object\":{{\"metadata\":{{\"resourceVersion\":\"{v}\"}}{rest}}}}}\n")
+        };
         let mut position = Position::default();
         assert_eq!(position.version(), "");
         position.at("5");

@@ -83,7 +83,9 @@ pub async fn write(client: Client, op: &Op, identity: &str) -> Wrote {
         _ => Wrote::Failed,
     };
     match outcome {
-        Wrote::Refused => tracing::warn!(what, error = %result, "the API server refused a write; check the rights with `unstick check`"),
+        Wrote::Refused => {
+            tracing::warn!(what, error = %result, "the API server refused a write; check the rights with `unstick check`")
+        }
         Wrote::Failed => tracing::warn!(what, error = %result, "a write failed; it is tried again"),
         _ => tracing::debug!(what, error = %result, "a write met a changed object"),
     }
@@ -94,7 +96,8 @@ async fn send(client: Client, op: &Op, identity: &str) -> kube::Result<()> {
     let (post, merge) = (PostParams::default(), PatchParams::default());
     match op {
         Op::OpenIncident(object) => {
-            let api: Api<WorkflowIncident> = Api::namespaced(client, object.metadata.namespace.as_deref().unwrap_or_default());
+            let api: Api<WorkflowIncident> =
+                Api::namespaced(client, object.metadata.namespace.as_deref().unwrap_or_default());
             api.create(&post, object).await.map(drop)
         }
         Op::IncidentStatus { namespace, name, status, .. } => {
@@ -173,7 +176,11 @@ fn reference(r: &Reference) -> ObjectReference {
 
 fn describe(op: &Op) -> String {
     match op {
-        Op::OpenIncident(o) => format!("open incident {}/{}", o.metadata.namespace.as_deref().unwrap_or(""), o.metadata.name.as_deref().unwrap_or("")),
+        Op::OpenIncident(o) => format!(
+            "open incident {}/{}",
+            o.metadata.namespace.as_deref().unwrap_or(""),
+            o.metadata.name.as_deref().unwrap_or("")
+        ),
         Op::IncidentStatus { namespace, name, .. } => format!("status of incident {namespace}/{name}"),
         Op::DeleteIncident { namespace, name } => format!("delete incident {namespace}/{name}"),
         Op::Event(note) => format!("event {} of {}/{}", note.reason, note.regarding.namespace, note.regarding.name),

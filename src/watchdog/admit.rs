@@ -70,7 +70,8 @@ pub fn pod(object: &Value) -> Option<PodSeen> {
     let metadata = &object["metadata"];
     let text = |value: &Value| value.as_str().filter(|t| !t.is_empty()).map(str::to_owned);
     let statuses = object["status"]["containerStatuses"].as_array();
-    let ended = statuses.into_iter().flatten().map(|s| time(&s["state"]["terminated"]["finishedAt"])).max().unwrap_or(0);
+    let ended =
+        statuses.into_iter().flatten().map(|s| time(&s["state"]["terminated"]["finishedAt"])).max().unwrap_or(0);
     Some(PodSeen {
         namespace: text(&metadata["namespace"])?,
         workflow: text(&metadata["labels"]["workflows.argoproj.io/workflow"])?,
@@ -87,8 +88,5 @@ pub fn renewed(object: &Value) -> Option<Secs> {
 }
 
 fn time(value: &Value) -> Secs {
-    value
-        .as_str()
-        .and_then(|t| t.parse::<jiff::Timestamp>().ok())
-        .map_or(0, super::secs)
+    value.as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok()).map_or(0, super::secs)
 }

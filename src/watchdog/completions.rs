@@ -56,7 +56,10 @@ impl Completions {
     /// Notes a finished run unless it has been counted.
     pub fn note(&mut self, facts: &Facts) {
         let id = id(facts.run());
-        if facts.finished <= self.mark.low || self.mark.seen.contains(&(facts.finished, id)) || self.pending.len() >= MAX_PENDING {
+        if facts.finished <= self.mark.low
+            || self.mark.seen.contains(&(facts.finished, id))
+            || self.pending.len() >= MAX_PENDING
+        {
             return;
         }
         self.pending.push(Completion {
@@ -132,7 +135,14 @@ mod tests {
     use crate::watchdog::facts::{Phase, Uid};
 
     fn run(uid: u128, finished: Secs) -> Facts {
-        Facts { uid: Uid(uid), started: 10, finished, phase: Phase::Succeeded, namespace: "ns".into(), ..Facts::default() }
+        Facts {
+            uid: Uid(uid),
+            started: 10,
+            finished,
+            phase: Phase::Succeeded,
+            namespace: "ns".into(),
+            ..Facts::default()
+        }
     }
 
     fn counted(tally: &Tally) -> u64 {

@@ -117,7 +117,10 @@ pub fn look(facts: &Facts, detection: &Detection, index: u16, around: &Around<'_
 const fn needs_nodes(kind: DetectionType) -> bool {
     matches!(
         kind,
-        DetectionType::TaskResultLost | DetectionType::Pending | DetectionType::NodeRunningTooLong | DetectionType::NoProgress
+        DetectionType::TaskResultLost
+            | DetectionType::Pending
+            | DetectionType::NodeRunningTooLong
+            | DetectionType::NoProgress
     )
 }
 

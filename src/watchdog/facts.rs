@@ -261,9 +261,10 @@ impl Uid {
                 _ => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
             });
         if hex {
-            let value = text.bytes().filter(|b| *b != b'-').fold(0_u128, |v, b| {
-                (v << 4) | u128::from(if b.is_ascii_digit() { b - b'0' } else { b - b'a' + 10 })
-            });
+            let value = text
+                .bytes()
+                .filter(|b| *b != b'-')
+                .fold(0_u128, |v, b| (v << 4) | u128::from(if b.is_ascii_digit() { b - b'0' } else { b - b'a' + 10 }));
             return (Self(value), None);
         }
         (Self(fnv128(text.as_bytes())), Some(text.into()))

@@ -38,7 +38,9 @@ impl ArgoHealth {
             .iter()
             .map(|spec| match old.iter().find(|o| o.spec == *spec) {
                 Some(known) => known.clone(),
-                None => Instance { spec: spec.clone(), lease: None, metrics: None, state: ArgoState::Unknown, since: now },
+                None => {
+                    Instance { spec: spec.clone(), lease: None, metrics: None, state: ArgoState::Unknown, since: now }
+                }
             })
             .collect();
     }
@@ -110,7 +112,11 @@ impl ArgoHealth {
             return "Up".to_owned();
         }
         let each: Vec<_> = not_up.iter().take(3).map(|i| format!("{} {}", i.spec.name, i.state)).collect();
-        if self.instances.len() == 1 { not_up.first().map_or_else(String::new, |i| i.state.to_string()) } else { each.join(", ") }
+        if self.instances.len() == 1 {
+            not_up.first().map_or_else(String::new, |i| i.state.to_string())
+        } else {
+            each.join(", ")
+        }
     }
 }
 

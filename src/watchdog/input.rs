@@ -56,24 +56,47 @@ pub enum Input<'a> {
     WorkflowGone(&'a Workflow<'a>),
     Policy(Box<PolicySeen>),
     PolicyGone(PolicyKey),
-    Namespace { name: String, labels: Option<BTreeMap<String, String>> },
+    Namespace {
+        name: String,
+        labels: Option<BTreeMap<String, String>>,
+    },
     /// The Watchdog object; `None` = defaults.
     Settings(Option<Box<WatchdogObject>>),
     Incident(Box<WorkflowIncident>),
-    IncidentGone { namespace: String, name: String },
+    IncidentGone {
+        namespace: String,
+        name: String,
+    },
     /// Every incident that exists has been told.
     IncidentsListed,
     Pod(PodSeen),
-    PodGone { namespace: String, workflow: String, pod: String },
+    PodGone {
+        namespace: String,
+        workflow: String,
+        pod: String,
+    },
     /// A pod of which only the name is known has gone.
-    PodVanished { namespace: String, pod: String },
-    ArgoLease { namespace: String, name: String, renewed: Option<Secs> },
-    ArgoMetrics { instance: String, answered: bool },
+    PodVanished {
+        namespace: String,
+        pod: String,
+    },
+    ArgoLease {
+        namespace: String,
+        name: String,
+        renewed: Option<Secs>,
+    },
+    ArgoMetrics {
+        instance: String,
+        answered: bool,
+    },
     /// We lead, with the watermark found on the Lease; or we don't.
     Leading(Option<Watermark>),
     /// Nothing can be said of any run, or it can again.
     Blind(Option<UnknownReason>),
-    Wrote { ticket: Ticket, result: Wrote },
+    Wrote {
+        ticket: Ticket,
+        result: Wrote,
+    },
     /// The watermark that was asked for is on the Lease.
     WatermarkDurable,
     Tick,

@@ -12,7 +12,9 @@ use super::instant;
 use super::policy::PolicyKey;
 use super::report::Holding;
 use crate::api::condition::{self, Condition, ConditionStatus};
-use crate::api::incident::{HeldDetection, IncidentSpec, IncidentState, IncidentStatus, PolicyRef, WorkflowIncident, WorkflowRef};
+use crate::api::incident::{
+    HeldDetection, IncidentSpec, IncidentState, IncidentStatus, PolicyRef, WorkflowIncident, WorkflowRef,
+};
 use crate::api::policy::Step;
 use crate::api::reasons::{CloseReason, ConditionType};
 use crate::api::workflow::Secs;
@@ -259,11 +261,17 @@ impl Incident {
                     CloseReason::Ended => "The run has ended.",
                     CloseReason::TargetGone => "The workflow no longer exists.",
                 };
-                condition::set(&mut conditions, Condition::new(ConditionType::Closed, ConditionStatus::True, reason.as_str(), message, at));
+                condition::set(
+                    &mut conditions,
+                    Condition::new(ConditionType::Closed, ConditionStatus::True, reason.as_str(), message, at),
+                );
             }
             None if condition::find(&conditions, ConditionType::Closed).is_some() => {
                 let message = "The run is stuck again.";
-                condition::set(&mut conditions, Condition::new(ConditionType::Closed, ConditionStatus::False, "Relapsed", message, at));
+                condition::set(
+                    &mut conditions,
+                    Condition::new(ConditionType::Closed, ConditionStatus::False, "Relapsed", message, at),
+                );
             }
             None => {}
         }
@@ -283,7 +291,11 @@ impl Incident {
             detections: self.detections.iter().take(16).map(held).collect(),
             attempts: self.observed.as_ref().map(|o| o.attempts.clone()).unwrap_or_default(),
             current_step: String::new(),
-            next: if self.confirmed && self.is_open() { "nothing: this version observes only".to_owned() } else { String::new() },
+            next: if self.confirmed && self.is_open() {
+                "nothing: this version observes only".to_owned()
+            } else {
+                String::new()
+            },
         }
     }
 }

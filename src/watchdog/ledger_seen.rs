@@ -14,13 +14,17 @@ use crate::api::workflow::Secs;
 impl Watchdog {
     /// An incident as the server has it.
     pub(super) fn incident_seen(&mut self, object: &WorkflowIncident, now: Secs) {
-        let (Some(namespace), Some(name)) = (object.metadata.namespace.as_deref(), object.metadata.name.as_deref()) else { return };
+        let (Some(namespace), Some(name)) = (object.metadata.namespace.as_deref(), object.metadata.name.as_deref())
+        else {
+            return;
+        };
         let namespace: Arc<str> = namespace.into();
         let status = object.status.clone().unwrap_or_default();
         let closed = condition::find(&status.conditions, ConditionType::Closed)
             .filter(|c| c.status == ConditionStatus::True)
             .and_then(|c| Some((CloseReason::parse(&c.reason)?, status.closed_at.map_or(now, |t| secs(t.get())))));
-        let confirmed = condition::find(&status.conditions, ConditionType::Confirmed).is_some_and(|c| c.status == ConditionStatus::True);
+        let confirmed = condition::find(&status.conditions, ConditionType::Confirmed)
+            .is_some_and(|c| c.status == ConditionStatus::True);
         if let Some(id) = self.ledger.find(&namespace, name) {
             if let Some(known) = self.ledger.all.get_mut(&id) {
                 known.exists = true;
@@ -99,7 +103,12 @@ impl Watchdog {
         if let (Some((_, at)), true) = (incident.closed, incident.exists) {
             self.ledger.later.insert((at.saturating_add(ttl), id));
         }
-        if self.leading && incident.want == Want::Nothing && !incident.in_flight && incident.exists && incident.confirmed {
+        if self.leading
+            && incident.want == Want::Nothing
+            && !incident.in_flight
+            && incident.exists
+            && incident.confirmed
+        {
             let stated = condition::find(
                 &incident.observed.as_ref().map(|o| o.conditions.clone()).unwrap_or_default(),
                 ConditionType::Confirmed,

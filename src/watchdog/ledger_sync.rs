@@ -58,8 +58,13 @@ impl Watchdog {
         for slot in self.index.slots() {
             self.decide(slot, now);
         }
-        let gone: Vec<Id> =
-            self.ledger.all.iter().filter(|(_, i)| i.is_open() && self.index.find(i.run.uid).is_none()).map(|(id, _)| *id).collect();
+        let gone: Vec<Id> = self
+            .ledger
+            .all
+            .iter()
+            .filter(|(_, i)| i.is_open() && self.index.find(i.run.uid).is_none())
+            .map(|(id, _)| *id)
+            .collect();
         for id in gone {
             self.close(id, CloseReason::TargetGone, now);
         }
@@ -126,7 +131,13 @@ impl Watchdog {
         let Some(incident) = self.ledger.all.get(&id) else { return };
         let relapse = incident.closed.is_some();
         if let Some((_, at)) = incident.closed {
-            let fresh = incident_name(&incident.workflow, &incident.uid_text, started(incident.run), &incident.policy_uid, instant(since));
+            let fresh = incident_name(
+                &incident.workflow,
+                &incident.uid_text,
+                started(incident.run),
+                &incident.policy_uid,
+                instant(since),
+            );
             if at.saturating_add(healthy_for) <= now && fresh != incident.name {
                 self.ledger.add_candidate(slot, since);
                 return;
@@ -232,6 +243,6 @@ fn started(run: Run) -> Option<Timestamp> {
 
 /// The words of a message may move (a count of pods) without anything new to say.
 fn same(a: &[Holding], b: &[Holding]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.kind, a.reason, a.since, &a.node) == (b.kind, b.reason, b.since, &b.node))
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| (a.kind, a.reason, a.since, &a.node) == (b.kind, b.reason, b.since, &b.node))
 }
-

@@ -1,9 +1,9 @@
 //! What is written next, and what comes of it: incidents by urgency, their Events, statuses.
 
+use super::Watchdog;
 use super::effect::{Note, Op, Reference, Ticket, Write};
 use super::input::Wrote;
 use super::ledger::{Id, Want};
-use super::Watchdog;
 use crate::api::reasons::{CloseReason, EventReason};
 use crate::api::workflow::Secs;
 
@@ -33,8 +33,9 @@ impl Watchdog {
         }
         // An event belongs to what has just been written: it goes before the next opening, or it would come hours late.
         let urgent = self.ledger.urgent();
-        if urgent.is_some_and(|(urgency, _)| urgency == 0 || (urgency < 3 && self.events.len() < 8) || self.events.is_empty())
-            && let Some(id) = self.ledger.pop_urgent()
+        if urgent.is_some_and(|(urgency, _)| {
+            urgency == 0 || (urgency < 3 && self.events.len() < 8) || self.events.is_empty()
+        }) && let Some(id) = self.ledger.pop_urgent()
         {
             return self.incident_write(id, now);
         }
@@ -79,7 +80,11 @@ impl Watchdog {
         }
         // Over the cap the oldest closed ones make place.
         if self.ledger.confirmed >= self.config.max_incidents && self.ledger.first_candidate().is_some() {
-            let closed = self.ledger.all.iter().filter(|(_, i)| i.closed.is_some() && i.exists && i.want == Want::Nothing && !i.in_flight);
+            let closed = self
+                .ledger
+                .all
+                .iter()
+                .filter(|(_, i)| i.closed.is_some() && i.exists && i.want == Want::Nothing && !i.in_flight);
             if let Some(id) = closed.min_by_key(|(_, i)| i.closed.map(|(_, at)| at)).map(|(id, _)| *id) {
                 self.ledger.mark(id, Want::Delete);
             }
@@ -107,7 +112,9 @@ impl Watchdog {
                 // The object or its namespace has gone: what is still stuck is opened anew.
                 let run = incident.run;
                 self.ledger.remove(id);
-                if result == Wrote::Refused && let Some(slot) = self.index.find(run.uid) {
+                if result == Wrote::Refused
+                    && let Some(slot) = self.index.find(run.uid)
+                {
                     self.ledger.drop_candidate(slot);
                 }
             }
@@ -190,7 +197,14 @@ impl Watchdog {
         // A workflow that is gone can't be found by its events; the policy still can.
         let gone = matches!(incident.closed, Some((CloseReason::TargetGone, _)));
         if !gone {
-            self.note(Note { namespace: own, reason, regarding: workflow.clone(), related: policy.clone(), text, warning });
+            self.note(Note {
+                namespace: own,
+                reason,
+                regarding: workflow.clone(),
+                related: policy.clone(),
+                text,
+                warning,
+            });
         }
         self.note(Note { namespace: place, reason, regarding: policy, related: workflow, text: about, warning });
     }

@@ -53,7 +53,10 @@ impl NodesOf<'_, '_> {
         for node in nodes {
             out.last_change = out.last_change.max(node.started).max(node.finished);
             if node.phase.is_active() {
-                if !parent.finished && active.len() < MAX_ACTIVE && let Some(kept) = self.active(node) {
+                if !parent.finished
+                    && active.len() < MAX_ACTIVE
+                    && let Some(kept) = self.active(node)
+                {
                     active.push(kept);
                 }
                 continue;
@@ -97,7 +100,9 @@ impl NodesOf<'_, '_> {
             agent = policy.observe.agent.as_mut().and_then(|r| r.of_node(self.workflow, node));
         }
         let cause = match node.phase {
-            NodePhase::Pending if !node.lock_waiting.is_empty() => Some(format!("Waiting for lock {}", cut(&node.lock_waiting)).into()),
+            NodePhase::Pending if !node.lock_waiting.is_empty() => {
+                Some(format!("Waiting for lock {}", cut(&node.lock_waiting)).into())
+            }
             NodePhase::Pending if !node.message.is_empty() => Some(cut(&node.message).into()),
             _ => None,
         };
@@ -217,8 +222,17 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_argo_reads_them() {
-        for (text, expected) in [("2", Some(2)), ("90s", Some(90)), ("1h30m", Some(5400)), ("1.5h", Some(5400)), ("1d", Some(86_400)),
-            ("", None), ("{{inputs.parameters.d}}", None), ("5x", None), ("-5s", None)] {
+        for (text, expected) in [
+            ("2", Some(2)),
+            ("90s", Some(90)),
+            ("1h30m", Some(5400)),
+            ("1.5h", Some(5400)),
+            ("1d", Some(86_400)),
+            ("", None),
+            ("{{inputs.parameters.d}}", None),
+            ("5x", None),
+            ("-5s", None),
+        ] {
             assert_eq!(seconds(text), expected, "{text}");
         }
     }

@@ -49,7 +49,8 @@ impl Observe {
 
 impl Rule {
     fn compile(spec: &policy::ObserveRule) -> Self {
-        let map = spec.map.iter().filter_map(|m| Some((Regex::new(&format!("^(?:{})$", m.pattern)).ok()?, m.value.clone())));
+        let map =
+            spec.map.iter().filter_map(|m| Some((Regex::new(&format!("^(?:{})$", m.pattern)).ok()?, m.value.clone())));
         Self {
             source: spec.from.kind,
             key: spec.from.key.clone().unwrap_or_default(),
@@ -132,9 +133,8 @@ mod tests {
             "from": {"type": "TemplateName"}, "map": [{"match": "impl.*", "value": "implementation"}], "maxValues": 2
         }));
         let workflow = Workflow::default();
-        let mut read = |name: &str| {
-            stage.of_node(&workflow, &Node { template_name: name.to_owned().into(), ..Node::default() })
-        };
+        let mut read =
+            |name: &str| stage.of_node(&workflow, &Node { template_name: name.to_owned().into(), ..Node::default() });
         assert_eq!(read("implement").as_deref(), Some("implementation"));
         assert_eq!(read("reimpl").as_deref(), Some("reimpl"), "a pattern matches the whole value");
         assert_eq!(read("testing").as_deref(), Some(OTHER));
@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn parameters_of_any_scalar_type_are_read() {
         let raw: Box<RawValue> =
-            serde_json::from_str(r#"[{"name": "task-id", "value": 17}, {"name": "x", "value": "y"}, {"name": 3}]"#).unwrap();
+            serde_json::from_str(r#"[{"name": "task-id", "value": 17}, {"name": "x", "value": "y"}, {"name": 3}]"#)
+                .unwrap();
         assert_eq!(parameter(&raw, "task-id").as_deref(), Some("17"));
         assert_eq!(parameter(&raw, "x").as_deref(), Some("y"));
         assert_eq!(parameter(&raw, "absent"), None);

@@ -53,7 +53,8 @@ impl StrayPods {
 
     /// Forgets a pod by its name alone; the workflow it was of comes back.
     pub fn forget(&mut self, namespace: &str, pod: &str) -> Option<Box<str>> {
-        let found = self.by_workflow.iter().find(|((ns, _), pods)| **ns == *namespace && pods.iter().any(|p| &*p.name == pod));
+        let found =
+            self.by_workflow.iter().find(|((ns, _), pods)| **ns == *namespace && pods.iter().any(|p| &*p.name == pod));
         let workflow = found?.0.1.clone();
         self.remove(namespace, &workflow, pod);
         Some(workflow)

@@ -126,9 +126,7 @@ impl Policy {
             observe: Observe::compile(spec.observe.as_ref()),
             mode: remediation.map_or(Mode::Observe, |r| r.mode),
             steps: remediation.map(|r| r.steps.clone()).unwrap_or_default(),
-            healthy_for: remediation
-                .and_then(|r| r.healthy_for.as_ref()?.seconds())
-                .map_or(HEALTHY_FOR, secs),
+            healthy_for: remediation.and_then(|r| r.healthy_for.as_ref()?.seconds()).map_or(HEALTHY_FOR, secs),
             key: origin.key,
             from_epoch: 0,
             shape,
@@ -231,21 +229,19 @@ impl Policies {
     }
 
     /// The policies that match a workflow, in line: the first governs.
-    pub fn in_line(
-        &mut self,
-        namespace: &Arc<str>,
-        labels: &Labels,
-        template: Option<(SourceKind, &str)>,
-    ) -> Vec<u16> {
+    pub fn in_line(&mut self, namespace: &Arc<str>, labels: &Labels, template: Option<(SourceKind, &str)>) -> Vec<u16> {
         if !self.lines.contains_key(namespace) {
             let line = self.line(namespace);
             self.lines.insert(Arc::clone(namespace), line);
         }
         let line = self.lines.get(namespace).map_or(&[][..], Vec::as_slice);
-        line.iter().copied().filter(|i| {
-            let policy = self.all.get(usize::from(*i)).and_then(|(_, p)| p.as_ref());
-            policy.is_some_and(|p| p.selects(labels, template))
-        }).collect()
+        line.iter()
+            .copied()
+            .filter(|i| {
+                let policy = self.all.get(usize::from(*i)).and_then(|(_, p)| p.as_ref());
+                policy.is_some_and(|p| p.selects(labels, template))
+            })
+            .collect()
     }
 
     /// Whether any policy picks namespaces by label.

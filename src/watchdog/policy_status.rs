@@ -47,7 +47,14 @@ const WATCHDOG: u64 = 0;
 const REFRESH: Secs = 2;
 
 impl Statuses {
-    pub fn seen(&mut self, origin: &Origin, spec: Option<&PolicySpec>, problems: Vec<Problem>, status: Option<PolicyStatus>, served: bool) {
+    pub fn seen(
+        &mut self,
+        origin: &Origin,
+        spec: Option<&PolicySpec>,
+        problems: Vec<Problem>,
+        status: Option<PolicyStatus>,
+        served: bool,
+    ) {
         self.next += 1;
         let old = self.policies.remove(&origin.key);
         let fresh = Entry {
@@ -72,8 +79,7 @@ impl Statuses {
     }
 
     pub fn watchdog_seen(&mut self, object: Option<&WatchdogObject>) {
-        self.watchdog =
-            object.map(|o| (o.metadata.generation.unwrap_or(1), o.status.clone().unwrap_or_default()));
+        self.watchdog = object.map(|o| (o.metadata.generation.unwrap_or(1), o.status.clone().unwrap_or_default()));
         self.touched = true;
     }
 
@@ -98,7 +104,12 @@ impl Statuses {
             return None;
         }
         let refresh = self.touched.then(|| self.refreshed.saturating_add(REFRESH));
-        let write = self.policies.values().filter(|e| e.wanted.is_some() && !e.in_flight).map(|e| e.written_at.saturating_add(self.every)).min();
+        let write = self
+            .policies
+            .values()
+            .filter(|e| e.wanted.is_some() && !e.in_flight)
+            .map(|e| e.written_at.saturating_add(self.every))
+            .min();
         let own = self.watchdog_wanted.as_ref().map(|_| self.watchdog_written.saturating_add(self.every));
         [refresh, write, own].into_iter().flatten().min()
     }
@@ -110,14 +121,17 @@ impl Statuses {
     pub fn pull(&mut self, now: Secs) -> Option<(u64, Op)> {
         let every = self.every;
         let due = |written: Secs| written == 0 || written.saturating_add(every) <= now;
-        if due(self.watchdog_written) && let Some(status) = self.watchdog_wanted.take() {
+        if due(self.watchdog_written)
+            && let Some(status) = self.watchdog_wanted.take()
+        {
             self.watchdog_written = now;
             if let Some((_, observed)) = &mut self.watchdog {
                 *observed = status.clone();
             }
             return Some((WATCHDOG, Op::WatchdogStatus(Box::new(status))));
         }
-        let (key, entry) = self.policies.iter_mut().find(|(_, e)| e.wanted.is_some() && !e.in_flight && due(e.written_at))?;
+        let (key, entry) =
+            self.policies.iter_mut().find(|(_, e)| e.wanted.is_some() && !e.in_flight && due(e.written_at))?;
         let status = entry.wanted.take()?;
         entry.written_at = now;
         entry.in_flight = true;
@@ -213,10 +227,14 @@ impl Watchdog {
         let mut conditions = entry.observed.conditions.clone();
         let at = instant(now).into();
         let mut say = |kind, status, reason: ConditionReason, message: &str| {
-            condition::set(&mut conditions, Condition::new(kind, status, reason.as_str(), message, at).of_generation(entry.generation));
+            condition::set(
+                &mut conditions,
+                Condition::new(kind, status, reason.as_str(), message, at).of_generation(entry.generation),
+            );
         };
         let errors: Vec<_> = entry.problems.iter().filter(|p| p.severity == Severity::Error).collect();
-        let warnings: Vec<_> = entry.problems.iter().filter(|p| p.severity == Severity::Warning).map(ToString::to_string).collect();
+        let warnings: Vec<_> =
+            entry.problems.iter().filter(|p| p.severity == Severity::Warning).map(ToString::to_string).collect();
         if let Some(first) = errors.first() {
             let more = if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
             let message = format!("{first}{more}. Nothing is done under this policy.");
@@ -241,16 +259,27 @@ impl Watchdog {
             conditions.retain(|c| c.kind != ConditionType::NotInForce.as_str());
         } else {
             let sections: Vec<_> = entry.not_in_force.iter().map(|(s, m)| format!("{s} ({m})")).collect();
-            let message = format!("Accepted, but not in force yet in this version: {}. It observes only.", sections.join(", "));
+            let message =
+                format!("Accepted, but not in force yet in this version: {}. It observes only.", sections.join(", "));
             condition::set(
                 &mut conditions,
-                Condition::new(ConditionType::NotInForce, ConditionStatus::True, ConditionReason::NotImplemented.as_str(), &message, at)
-                    .of_generation(entry.generation),
+                Condition::new(
+                    ConditionType::NotInForce,
+                    ConditionStatus::True,
+                    ConditionReason::NotImplemented.as_str(),
+                    &message,
+                    at,
+                )
+                .of_generation(entry.generation),
             );
         }
         let detections = index.and_then(|i| self.policies.get(i)).map(|p| {
             let each = (0..).zip(&p.detections);
-            each.map(|(i, d)| DetectionCount { name: d.name.clone(), stuck: seen.per_detection.get(&i).copied().unwrap_or(0) }).collect()
+            each.map(|(i, d)| DetectionCount {
+                name: d.name.clone(),
+                stuck: seen.per_detection.get(&i).copied().unwrap_or(0),
+            })
+            .collect()
         });
         Some(PolicyStatus {
             observed_generation: Some(entry.generation),
@@ -260,7 +289,11 @@ impl Watchdog {
             stuck: seen.stuck,
             governed_elsewhere: (seen.elsewhere > 0)
                 .then(|| GovernedElsewhere { count: seen.elsewhere, examples: seen.examples.clone() }),
-            oldest_stuck: seen.oldest.clone().map(|(since, workflow, detection)| OldestStuck { workflow, detection, since: instant(since).into() }),
+            oldest_stuck: seen.oldest.clone().map(|(since, workflow, detection)| OldestStuck {
+                workflow,
+                detection,
+                since: instant(since).into(),
+            }),
             next: seen.next.as_ref().map(|(at, who)| format!("{} {who}", clock(*at))).unwrap_or_default(),
             detections: detections.unwrap_or_default(),
         })
@@ -271,19 +304,43 @@ impl Watchdog {
         let (_, open, waiting, _) = self.ledger.counts();
         let mut conditions = observed.conditions.clone();
         let at = instant(now).into();
-        let down: Vec<_> = self.argo.instances().iter().filter(|i| i.state == ArgoState::Down).map(|i| i.spec.name.as_str()).collect();
+        let down: Vec<_> =
+            self.argo.instances().iter().filter(|i| i.state == ArgoState::Down).map(|i| i.spec.name.as_str()).collect();
         let (status, reason, message) = match self.blind {
-            Some(UnknownReason::ClockSkew) => (ConditionStatus::False, "ClockSkew", "The clock here and the API server's differ by more than 30 s: nothing is judged. Correct the clocks.".to_owned()),
-            Some(reason) => (ConditionStatus::False, reason.as_str(), "The watch of workflows is stale: nothing is judged until it is back.".to_owned()),
-            None if !down.is_empty() => (ConditionStatus::False, "ControllerDown", format!("Argo controller down: {}. Only suspensions, ages and blocked deletions are still detected.", down.join(", "))),
+            Some(UnknownReason::ClockSkew) => (
+                ConditionStatus::False,
+                "ClockSkew",
+                "The clock here and the API server's differ by more than 30 s: nothing is judged. Correct the clocks."
+                    .to_owned(),
+            ),
+            Some(reason) => (
+                ConditionStatus::False,
+                reason.as_str(),
+                "The watch of workflows is stale: nothing is judged until it is back.".to_owned(),
+            ),
+            None if !down.is_empty() => (
+                ConditionStatus::False,
+                "ControllerDown",
+                format!(
+                    "Argo controller down: {}. Only suspensions, ages and blocked deletions are still detected.",
+                    down.join(", ")
+                ),
+            ),
             None => (ConditionStatus::True, "Active", "Watching.".to_owned()),
         };
-        condition::set(&mut conditions, Condition::new(ConditionType::Ready, status, reason, &message, at).of_generation(generation));
+        condition::set(
+            &mut conditions,
+            Condition::new(ConditionType::Ready, status, reason, &message, at).of_generation(generation),
+        );
         let argo = self.argo.instances().iter().map(|i| ArgoHealth {
             name: i.spec.name.clone(),
             state: i.state,
             // Kept while the state is the same, so that a restart writes nothing.
-            since: observed.argo.iter().find(|o| o.name == i.spec.name && o.state == i.state).map_or(instant(i.since).into(), |o| o.since),
+            since: observed
+                .argo
+                .iter()
+                .find(|o| o.name == i.spec.name && o.state == i.state)
+                .map_or(instant(i.since).into(), |o| o.since),
             message: match i.state {
                 ArgoState::Unknown => "neither Lease nor metrics address is there to ask".to_owned(),
                 ArgoState::Down => "no sign of life for 60 s".to_owned(),
@@ -314,7 +371,11 @@ impl Seen {
         let since = stuck.since();
         if self.oldest.as_ref().is_none_or(|(s, ..)| since < *s) {
             let shown = stuck.holds.first().and_then(|h| policy?.detections.get(usize::from(h.detection)));
-            self.oldest = Some((since, format!("{}/{}", facts.namespace, facts.name), shown.map_or_else(String::new, |d| d.name.clone())));
+            self.oldest = Some((
+                since,
+                format!("{}/{}", facts.namespace, facts.name),
+                shown.map_or_else(String::new, |d| d.name.clone()),
+            ));
         }
     }
 }

@@ -8,8 +8,8 @@ use super::nodes::{Nodes, NodesOf, Parent};
 use super::policy::{Policy, source_label};
 use super::tally::Tally;
 use crate::api::policy::SourceKind;
-use crate::api::workflow::{Lock, Nodes as Where, Secs, Text, Workflow, codec};
 use crate::api::reasons::{EndedBy, SuspensionEnd, UnknownReason};
+use crate::api::workflow::{Lock, Nodes as Where, Secs, Text, Workflow, codec};
 
 /// Longest text kept of anything that comes from outside, in bytes.
 pub const MAX_TEXT: usize = 256;
@@ -43,9 +43,11 @@ pub fn template_of<'w>(workflow: &'w Workflow<'_>) -> Option<(SourceKind, &'w st
 
 /// The labels that are kept: completed and phase follow the status, they would only multiply the sets.
 pub fn labels(pool: &mut Interner, workflow: &Workflow<'_>) -> Labels {
-    let kept = workflow.meta.labels.iter().filter(|(k, _)| {
-        !matches!(k.as_ref(), "workflows.argoproj.io/completed" | "workflows.argoproj.io/phase")
-    });
+    let kept = workflow
+        .meta
+        .labels
+        .iter()
+        .filter(|(k, _)| !matches!(k.as_ref(), "workflows.argoproj.io/completed" | "workflows.argoproj.io/phase"));
     pool.labels(kept.map(|(k, v)| (k.as_ref(), v.as_ref())))
 }
 
@@ -126,14 +128,20 @@ impl Projection<'_> {
         let old = same_run.and_then(|o| o.rare.as_ref());
         let finished = Phase::parse(&status.phase).is_finished();
         let message = if finished || status.phase != "Running" { cut(&status.message) } else { "" };
-        let waiting = if finished { Vec::new() } else { status.waiting.iter().take(MAX_LOCKS).map(|l| held(l, workflow)).collect() };
+        let waiting = if finished {
+            Vec::new()
+        } else {
+            status.waiting.iter().take(MAX_LOCKS).map(|l| held(l, workflow)).collect()
+        };
         let still_waits = old.filter(|o| o.waiting == waiting);
         Rare {
             message: message.into(),
             wedged_since: still_waits.map_or(0, |o| o.wedged_since),
             waiting,
             holding: status.holding.iter().take(MAX_LOCKS).map(|l| cut(&l.name).into()).collect(),
-            finalizers: if workflow.meta.deleted == 0 { Vec::new() } else {
+            finalizers: if workflow.meta.deleted == 0 {
+                Vec::new()
+            } else {
                 workflow.meta.finalizers.iter().take(8).map(|f| cut(f).into()).collect()
             },
             marks: marks(workflow),

@@ -51,7 +51,10 @@ pub enum Verdict {
     /// The state it looks for is not there.
     Absent,
     /// The state is there, the threshold passes at `until`.
-    HealthyUntil { until: Timestamp, holding: Holding },
+    HealthyUntil {
+        until: Timestamp,
+        holding: Holding,
+    },
     Stuck(Holding),
     Unknown(UnknownReason),
 }

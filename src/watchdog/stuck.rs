@@ -73,12 +73,18 @@ impl Watchdog {
         };
         let before = self.stuck.get(&slot);
         // What can't be judged now stays what it was: Unknown never closes and never opens anything.
-        if verdict.unknown.is_some() && verdict.holds.is_empty() && before.is_some_and(|b| b.run == run && b.policy == governor) {
+        if verdict.unknown.is_some()
+            && verdict.holds.is_empty()
+            && before.is_some_and(|b| b.run == run && b.policy == governor)
+        {
             return;
         }
         let known = before.filter(|b| b.run == run && b.policy == governor).map_or(&[][..], |b| &b.holds);
-        let new: Vec<_> = verdict.holds.iter().filter(|h| known.iter().all(|k| k.detection != h.detection)).cloned().collect();
-        if self.leading && let Some(policy) = self.policies.get(governor) {
+        let new: Vec<_> =
+            verdict.holds.iter().filter(|h| known.iter().all(|k| k.detection != h.detection)).cloned().collect();
+        if self.leading
+            && let Some(policy) = self.policies.get(governor)
+        {
             for hold in &new {
                 self.tally.detected(&policy.label.clone(), hold.kind);
                 if due != 0 && hold.due == due {

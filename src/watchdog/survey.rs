@@ -79,7 +79,10 @@ impl Watchdog {
         let count = |reason| self.unknown.values().filter(|r| **r == reason).count();
         Totals {
             finished: self.index.len() - unfinished.len(),
-            ungoverned: unfinished.iter().filter(|(_, f)| f.governor().is_none_or(|i| self.policies.get(i).is_none())).count(),
+            ungoverned: unfinished
+                .iter()
+                .filter(|(_, f)| f.governor().is_none_or(|i| self.policies.get(i).is_none()))
+                .count(),
             unfinished: unfinished.len(),
             unknown: UnknownReason::ALL.iter().map(|r| (*r, count(*r))).filter(|(_, n)| *n > 0).collect(),
         }
@@ -99,7 +102,9 @@ impl Watchdog {
             policy.map(|p| verdict.holds.iter().map(|h| holding(&scene, p, h)).collect()).unwrap_or_default();
         let aside = facts.marks().and_then(|m| match (m.ignore, m.snooze_until) {
             (true, _) => Some("annotation unstick.dev/ignore takes it out".to_owned()),
-            (false, until) if until > at => Some(format!("annotation unstick.dev/snooze-until sets it aside until {}", instant(until))),
+            (false, until) if until > at => {
+                Some(format!("annotation unstick.dev/snooze-until sets it aside until {}", instant(until)))
+            }
             _ => None,
         });
         let standing = match (aside, verdict.unknown) {
@@ -137,7 +142,11 @@ impl Watchdog {
                 State::Present { reason, since, due, node } => {
                     let due = due.max(snoozed);
                     let found = holding(scene, policy, &Hold { detection: i, kind: d.kind, reason, since, due, node });
-                    if due <= now { Verdict::Stuck(found) } else { Verdict::HealthyUntil { until: instant(due), holding: found } }
+                    if due <= now {
+                        Verdict::Stuck(found)
+                    } else {
+                        Verdict::HealthyUntil { until: instant(due), holding: found }
+                    }
                 }
             };
             let own = facts.marks().map_or(0, |m| m.max_running);
@@ -179,31 +188,45 @@ impl Watchdog {
         let deadline = facts.rare.as_ref().map_or(0, |r| r.active_deadline);
         let suspended = facts.suspended_since != 0 || facts.nodes.iter().any(super::facts::ActiveNode::is_suspension);
         if deadline != 0 && facts.suspended_since != 0 {
-            notes.push(format!("activeDeadlineSeconds={deadline} does not apply while spec.suspend is true (argo-workflows #13722)."));
+            notes.push(format!(
+                "activeDeadlineSeconds={deadline} does not apply while spec.suspend is true (argo-workflows #13722)."
+            ));
         }
         if deadline != 0 && facts.phase == Phase::Pending {
-            notes.push(format!("activeDeadlineSeconds={deadline} does not count while the workflow is Pending (argo-workflows #13722)."));
+            notes.push(format!(
+                "activeDeadlineSeconds={deadline} does not count while the workflow is Pending (argo-workflows #13722)."
+            ));
         }
         if facts.suspended_since != 0 {
-            notes.push("stop and terminate have no effect while spec.suspend is true (argo-workflows #17041).".to_owned());
+            notes.push(
+                "stop and terminate have no effect while spec.suspend is true (argo-workflows #17041).".to_owned(),
+            );
         }
         if suspended && !facts.is_finished() {
             notes.push("Argo shows a suspended workflow as Running.".to_owned());
         }
         if self.argo.serving(facts) == Some(ArgoState::Down) {
-            notes.push("The Argo controller that serves it is down: only suspensions, ages and blocked deletions are judged.".to_owned());
+            notes.push(
+                "The Argo controller that serves it is down: only suspensions, ages and blocked deletions are judged."
+                    .to_owned(),
+            );
         }
         if let Some(text) = facts.marks().and_then(|m| m.unreadable.as_deref()) {
             notes.push(format!("{text}; it is not in force."));
         }
         if let Some(reason) = facts.rare.as_ref().and_then(|r| r.nodes_unknown) {
             notes.push(match reason {
-                UnknownReason::NodesOffloaded => "Its nodes are in Argo's database: what they do can't be seen from here.".to_owned(),
+                UnknownReason::NodesOffloaded => {
+                    "Its nodes are in Argo's database: what they do can't be seen from here.".to_owned()
+                }
                 _ => "Its compressed nodes can't be decoded: what they do can't be seen from here.".to_owned(),
             });
         }
         if let Some((lock, Reason::HolderGone | Reason::HolderFinished)) = locks::dead(facts, &self.index) {
-            notes.push(format!("No live workflow holds {}: Argo gives such a lock back only when its controller restarts.", lock.name));
+            notes.push(format!(
+                "No live workflow holds {}: Argo gives such a lock back only when its controller restarts.",
+                lock.name
+            ));
         }
         notes
     }
@@ -215,12 +238,15 @@ fn started(facts: &Facts) -> Option<Timestamp> {
 
 /// What `argo resume` would do, said before somebody types it.
 fn if_resumed(facts: &Facts) -> String {
-    let waiting: Vec<_> = facts.nodes.iter().filter(|n| n.is_suspension()).map(|n| format!("{:?}", &*n.display)).collect();
+    let waiting: Vec<_> =
+        facts.nodes.iter().filter(|n| n.is_suspension()).map(|n| format!("{:?}", &*n.display)).collect();
     match (waiting.len(), facts.suspended_since) {
         (0, 0) => String::new(),
         (0, _) => "clears spec.suspend; the workflow goes on.".to_owned(),
         (1, _) => format!("marks node {} Succeeded and goes on behind it. This approves the step.", waiting.join(", ")),
-        (n, _) => format!("marks all {n} waiting nodes ({}) Succeeded. This approves every one of them.", waiting.join(", ")),
+        (n, _) => {
+            format!("marks all {n} waiting nodes ({}) Succeeded. This approves every one of them.", waiting.join(", "))
+        }
     }
 }
 

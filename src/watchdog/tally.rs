@@ -146,7 +146,14 @@ impl Tally {
         }
     }
 
-    pub fn agent_ended(&mut self, namespace: &str, agent: &str, stage: &str, failure: Option<FailureReason>, seconds: Secs) {
+    pub fn agent_ended(
+        &mut self,
+        namespace: &str,
+        agent: &str,
+        stage: &str,
+        failure: Option<FailureReason>,
+        seconds: Secs,
+    ) {
         if self.leading {
             self.observe("unstick_agent_execution_duration_seconds", &[agent, stage], f64::from(seconds));
             let (result, why) = failure.map_or(("Success", ""), |f| ("Failure", f.as_str()));

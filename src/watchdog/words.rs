@@ -45,10 +45,12 @@ impl Scene<'_> {
                 let names = facts.rare.as_ref().map(|r| r.finalizers.join(", ")).unwrap_or_default();
                 format!("deleted, but finalizer {names} holds the object")
             }
-            Reason::NoController => match super::intern::label(&facts.labels, "workflows.argoproj.io/controller-instanceid") {
-                Some(id) => format!("no listed Argo controller serves instance id {id:?}"),
-                None => "no listed Argo controller serves workflows without an instance id".to_owned(),
-            },
+            Reason::NoController => {
+                match super::intern::label(&facts.labels, "workflows.argoproj.io/controller-instanceid") {
+                    Some(id) => format!("no listed Argo controller serves instance id {id:?}"),
+                    None => "no listed Argo controller serves workflows without an instance id".to_owned(),
+                }
+            }
             Reason::Unreconciled => "no Argo controller has taken it up".to_owned(),
             Reason::ShutdownIgnoredWhileSuspended => format!(
                 "spec.shutdown {} has no effect while spec.suspend is true (argo-workflows #17041)",
@@ -60,9 +62,9 @@ impl Scene<'_> {
             Reason::HolderGone => format!("waits for {}, which no longer exists", self.dead_lock()),
             Reason::HolderFinished => format!("waits for {}, which has finished", self.dead_lock()),
             Reason::ResultIncomplete => {
-                let name = node.map(|n| n.display.to_string()).or_else(|| {
-                    facts.rare.as_ref()?.results_missing.first().map(|(n, _)| n.to_string())
-                });
+                let name = node
+                    .map(|n| n.display.to_string())
+                    .or_else(|| facts.rare.as_ref()?.results_missing.first().map(|(n, _)| n.to_string()));
                 format!("the pod of node {:?} has finished, its task result never arrived", name.unwrap_or_default())
             }
             Reason::WaitingForLock if node.is_none() => format!("waits for {}", self.lock()),
@@ -71,13 +73,17 @@ impl Scene<'_> {
                 Some(_) => format!("{} waits for a free slot{said}", at(node)),
                 None => "waits for a free slot: too many workflows are running (parallelism)".to_owned(),
             },
-            Reason::QuotaExceeded => format!("{} exceeds a resource quota{said}", node.map_or_else(|| "it".to_owned(), |n| at(Some(n)))),
+            Reason::QuotaExceeded => {
+                format!("{} exceeds a resource quota{said}", node.map_or_else(|| "it".to_owned(), |n| at(Some(n))))
+            }
             Reason::ImagePull => format!("the image of {} can't be pulled{said}", at(node)),
             Reason::Unschedulable => format!("the pod of {} can't be scheduled{said}", at(node)),
             Reason::ContainerConfig => format!("the container of {} can't be created{said}", at(node)),
             Reason::PodPending => format!("the pod of {} has not started{said}", at(node)),
             Reason::AwaitingResume => format!("{} waits to be resumed", at(node)),
-            Reason::SuspendedBySpec => "spec.suspend is true: nothing new is started until somebody resumes it".to_owned(),
+            Reason::SuspendedBySpec => {
+                "spec.suspend is true: nothing new is started until somebody resumes it".to_owned()
+            }
             Reason::AutoResumeOverdue => format!("{} should have resumed by itself", at(node)),
             Reason::NodeOverAge => format!("{} is still running", at(node)),
             Reason::NoNodeChange => "no node has started or finished".to_owned(),
@@ -96,7 +102,9 @@ impl Scene<'_> {
     fn lock(&self) -> String {
         let Some(lock) = self.facts.waiting().first() else { return "a lock".to_owned() };
         match lock.holders.first() {
-            Some((namespace, name)) if lock.holders.len() == 1 => format!("lock {} held by {namespace}/{name}", lock.name),
+            Some((namespace, name)) if lock.holders.len() == 1 => {
+                format!("lock {} held by {namespace}/{name}", lock.name)
+            }
             Some((namespace, name)) => {
                 format!("lock {} held by {namespace}/{name} and {} more", lock.name, lock.holders.len() - 1)
             }
@@ -122,7 +130,14 @@ mod tests {
     #[test]
     fn spans_have_two_units_at_most() {
         for (seconds, text) in [
-            (0, "0s"), (59, "59s"), (60, "1m"), (61, "1m1s"), (3600, "1h"), (93_600, "26h"), (172_800, "2d"), (273_600, "3d4h"),
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (61, "1m1s"),
+            (3600, "1h"),
+            (93_600, "26h"),
+            (172_800, "2d"),
+            (273_600, "3d4h"),
         ] {
             assert_eq!(span(seconds), text);
         }

@@ -29,7 +29,8 @@ impl<'de> Fields<'de> for Workflow<'de> {
                 // `spec` comes before `status` and has already left its suspend durations there.
                 let durations = std::mem::take(&mut self.status.suspend_durations);
                 self.status = Status { suspend_durations: durations, ..Status::default() };
-                let mut into = StatusFields { status: &mut self.status, nodes: NodeMap::default(), packed: Nodes::None };
+                let mut into =
+                    StatusFields { status: &mut self.status, nodes: NodeMap::default(), packed: Nodes::None };
                 value.object(&mut into)?;
                 let StatusFields { nodes, packed, .. } = into;
                 self.status.nodes_dropped = nodes.dropped;

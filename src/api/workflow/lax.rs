@@ -150,9 +150,8 @@ impl<'de, A: MapAccess<'de>> Value<'_, A> {
 
     /// A string, or a number as it is written (Argo's `IntOrString`).
     pub(super) fn text_or_number(&mut self) -> Result<Text<'de>, A::Error> {
-        self.raw_if(|text| !matches!(text.as_bytes().first(), Some(b'{' | b'[' | b't' | b'f'))).map(|raw| {
-            raw.map(|raw| string(raw).unwrap_or(Cow::Borrowed(raw.get()))).unwrap_or_default()
-        })
+        self.raw_if(|text| !matches!(text.as_bytes().first(), Some(b'{' | b'[' | b't' | b'f')))
+            .map(|raw| raw.map(|raw| string(raw).unwrap_or(Cow::Borrowed(raw.get()))).unwrap_or_default())
     }
 
     pub(super) fn secs(&mut self) -> Result<Secs, A::Error> {

@@ -86,7 +86,10 @@ impl<'de> Fields<'de> for Lock<'de> {
 }
 
 /// Reads a list of templates and keeps (name, `suspend.duration`) of those that resume by themselves.
-pub(super) fn templates<'de, A>(value: &mut Value<'_, A>, into: &mut Vec<(Text<'de>, Text<'de>)>) -> Result<(), A::Error>
+pub(super) fn templates<'de, A>(
+    value: &mut Value<'_, A>,
+    into: &mut Vec<(Text<'de>, Text<'de>)>,
+) -> Result<(), A::Error>
 where
     A: MapAccess<'de>,
 {

@@ -164,7 +164,9 @@ mod tests {
         assert_eq!(seconds("2026-11-21T08:18:34.987654+01:00"), seconds("2026-11-21T07:18:34Z"));
         assert_eq!(seconds("0001-01-01T00:00:00Z"), Some(0));
         assert_eq!(seconds("9999-12-30T00:00:00Z"), Some(0));
-        for odd in ["2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21 oh dear Z", "today"] {
+        for odd in
+            ["2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21 oh dear Z", "today"]
+        {
             assert_eq!(seconds(odd), None, "{odd}");
         }
     }

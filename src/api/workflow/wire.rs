@@ -25,7 +25,10 @@ pub enum EventKind {
 pub enum WatchLine<'a> {
     Object(EventKind, Workflow<'a>),
     /// Nothing happened up to this version; `initial_events_end` when a streaming list is complete.
-    Bookmark { resource_version: Text<'a>, initial_events_end: bool },
+    Bookmark {
+        resource_version: Text<'a>,
+        initial_events_end: bool,
+    },
     /// The watch has failed.
     Error(ApiStatus<'a>),
     /// A type this version doesn't know.

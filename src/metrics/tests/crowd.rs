@@ -19,9 +19,20 @@ use crate::watchdog::stuck::Stuck;
 /// 100,000 workflows in 20 namespaces, 10 types, 20 policies of every detection type, 5 % stuck.
 fn crowd() -> Watchdog {
     let mut w = Watchdog::new(Config::default(), bounds);
-    let all: Vec<_> = DetectionType::ALL.iter().map(|t| json!({"name": t.as_str().to_lowercase(), "type": t, "after": "24h"})).collect();
+    let all: Vec<_> = DetectionType::ALL
+        .iter()
+        .map(|t| json!({"name": t.as_str().to_lowercase(), "type": t, "after": "24h"}))
+        .collect();
     for i in 0..20 {
-        w.handle(policy(Some(&format!("team-{i:02}")), &format!("policy-{i:02}"), json!({"selector": {}, "detections": all}), Vec::new()), now());
+        w.handle(
+            policy(
+                Some(&format!("team-{i:02}")),
+                &format!("policy-{i:02}"),
+                json!({"selector": {}, "detections": all}),
+                Vec::new(),
+            ),
+            now(),
+        );
     }
     w.handle(Input::ListBegin, now());
     w.handle(Input::ListEnd, now());
@@ -35,8 +46,21 @@ fn crowd() -> Watchdog {
         let stuck = (i / 20 + i) % 20 == 0;
         let suspended = i % 7 == 0;
         let phase = [Phase::Running, Phase::Running, Phase::Running, Phase::Pending, Phase::Succeeded][at / 20 % 5];
-        let active = ActiveNode { display: node.clone(), template: node.clone(), id: i, started: unix(80_000 - i / 2), kind: if suspended { NodeKind::Suspend } else { NodeKind::Pod },
-            phase: NodePhase::Running, daemoned: false, hooked: false, picked: 255, resumes: 0, cause: None, stage: Some(node.clone()), agent: None };
+        let active = ActiveNode {
+            display: node.clone(),
+            template: node.clone(),
+            id: i,
+            started: unix(80_000 - i / 2),
+            kind: if suspended { NodeKind::Suspend } else { NodeKind::Pod },
+            phase: NodePhase::Running,
+            daemoned: false,
+            hooked: false,
+            picked: 255,
+            resumes: 0,
+            cause: None,
+            stage: Some(node.clone()),
+            agent: None,
+        };
         let facts = Facts {
             uid: Uid(u128::from(i) << 90 | u128::from(i)),
             name: format!("pipeline-of-some-length-{}-x7k2p-{i:06}", i % 10).into(),
@@ -61,7 +85,14 @@ fn crowd() -> Watchdog {
             let types = DetectionType::ALL;
             let kind = types[at / 400 % types.len()];
             let reasons: &[Reason] = kind.reasons();
-            let hold = Hold { detection: 0, kind, reason: reasons[at / 4000 % reasons.len()], since: unix(100_000 - i / 2), due: unix(1), node: None };
+            let hold = Hold {
+                detection: 0,
+                kind,
+                reason: reasons[at / 4000 % reasons.len()],
+                since: unix(100_000 - i / 2),
+                due: unix(1),
+                node: None,
+            };
             w.stuck.insert(slot, Stuck { run, policy: u16::try_from(at % 20).unwrap(), holds: vec![hold] });
         }
     }
@@ -97,7 +128,12 @@ fn a_hundred_thousand_workflows_stay_within_the_limits() {
     println!("{} series, {} bytes, median {:?}, worst {:?}", series(&text), text.len(), times[5], times[9]);
     assert!(series(&text) < 5000 && text.len() < 1_000_000, "{} series, {} bytes", series(&text), text.len());
     assert!(series(&text) > 3000, "the crowd fills the families: {}", series(&text));
-    for family in ["unstick_workflow_info", "unstick_workflow_stuck", "unstick_workflow_deadline_timestamp_seconds", "unstick_suspension_start_timestamp_seconds"] {
+    for family in [
+        "unstick_workflow_info",
+        "unstick_workflow_stuck",
+        "unstick_workflow_deadline_timestamp_seconds",
+        "unstick_suspension_start_timestamp_seconds",
+    ] {
         assert_eq!(of(&text, family).len(), 300, "{family}");
     }
     has(&text, "unstick_series_dropped{family=\"unstick_workflow_info\"} 79700");

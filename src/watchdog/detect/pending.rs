@@ -37,9 +37,16 @@ fn of_workflow(message: &str) -> Reason {
 
 /// Reasons of the kubelet and the scheduler, as Argo copies them into the node's message.
 fn of_node(cause: &str, kind: NodeKind) -> Reason {
-    const IMAGE: [&str; 6] =
-        ["ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"];
-    const CONFIG: [&str; 4] = ["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"];
+    const IMAGE: [&str; 6] = [
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    ];
+    const CONFIG: [&str; 4] =
+        ["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"];
     let starts = |all: &[&str]| all.iter().any(|p| cause.starts_with(p));
     if starts(&IMAGE) {
         Reason::ImagePull

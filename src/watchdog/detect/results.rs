@@ -8,7 +8,8 @@ use crate::watchdog::pods::StrayPods;
 
 /// A finished pod whose node Argo still shows as active, or a finished node whose result it still waits for.
 pub fn lost(facts: &Facts, pods: &StrayPods) -> Found {
-    let missing = facts.rare.as_ref().and_then(|r| r.results_missing.iter().map(|(_, at)| *at).filter(|at| *at != 0).min());
+    let missing =
+        facts.rare.as_ref().and_then(|r| r.results_missing.iter().map(|(_, at)| *at).filter(|at| *at != 0).min());
     let stray = pods
         .of(&facts.namespace, &facts.name)
         .iter()

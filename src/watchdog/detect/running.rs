@@ -19,7 +19,8 @@ pub fn no_progress(facts: &Facts) -> Found {
     if facts.phase != Phase::Running || facts.suspended_since != 0 {
         return None;
     }
-    let lasting = nodes(facts).any(|(_, n)| n.is_suspension() || (n.kind.is_leaf() && n.phase == NodePhase::Running && !n.daemoned));
+    let lasting = nodes(facts)
+        .any(|(_, n)| n.is_suspension() || (n.kind.is_leaf() && n.phase == NodePhase::Running && !n.daemoned));
     (!lasting).then_some((Reason::NoNodeChange, facts.last_change, None))
 }
 

@@ -52,4 +52,3 @@ pub fn keeps_clock(detection: &Detection) -> bool {
         && detection.scope != SuspendedScope::Node
         && detection.nodes.is_empty()
 }
-

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The test bed: a real control plane, the real Argo controller, and stand-ins for what needs machines of its own.
 //!
 //! ```text
@@ -14,9 +13,13 @@ mod apply;
 mod argo;
 mod audit;
 mod cache;
+pub mod conformance;
+pub mod corpus;
+pub mod fakeapi;
 mod golang;
 pub mod http1;
 mod kubelet;
+pub mod measure;
 mod operator;
 pub mod parts;
 mod process;
@@ -33,9 +36,3 @@ pub use process::{Figures, Part, free_port};
 pub use server::{Bed, Options};
 pub use shared::{Shared, shared};
 pub use workflow::WorkflowRef;
-=======
-pub mod conformance;
-pub mod corpus;
-pub mod fakeapi;
-pub mod measure;
->>>>>>> load
