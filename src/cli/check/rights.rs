@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn rights_are_shown_as_rbac_writes_them() {
-        assert_eq!(shown(&NEEDED[2]), "workflowpolicies.unstick.dev/status");
+        assert_eq!(shown(&NEEDED[3]), "workflowpolicies.unstick.dev/status");
         assert_eq!(shown(&right("", "namespaces", READ, Reach::Cluster)), "namespaces");
         let missing =
             [("a".to_owned(), "get"), ("b".to_owned(), "list"), ("a".to_owned(), "watch"), ("a".to_owned(), "get")];
