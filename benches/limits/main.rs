@@ -3,6 +3,12 @@
 //! The release operator and the API server it watches run as processes of their own, each on its own core where there
 //! are two. What stands in the table and why: docs/performance.md.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::unchecked_time_subtraction,
+    clippy::type_complexity,
+    clippy::needless_pass_by_value
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;

@@ -28,7 +28,7 @@ pub fn compare(client: Client, tell: mpsc::Sender<Vec<String>>) {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(kind, %error, "the installed CRD can't be read; whether it is current is not known")
+                    tracing::warn!(kind, %error, "the installed CRD can't be read; whether it is current is not known");
                 }
             }
         }

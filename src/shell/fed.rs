@@ -100,9 +100,9 @@ impl Loop {
         };
         if blind != self.blind {
             if let Some(reason) = blind {
-                tracing::error!(%reason, "nothing is judged now")
+                tracing::error!(%reason, "nothing is judged now");
             } else {
-                tracing::info!("judging again")
+                tracing::info!("judging again");
             }
             self.blind = blind;
             self.handle(Input::Blind(blind));

@@ -63,7 +63,7 @@ impl Loop {
                     self.apply_settings();
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the Watchdog object can't be read; the settings stay as they were")
+                    tracing::warn!(%error, "the Watchdog object can't be read; the settings stay as they were");
                 }
             },
             Kind::Incidents => {
@@ -111,7 +111,7 @@ impl Loop {
                 }
             }
             Kind::Leases => {
-                self.handle(Input::ArgoLease { namespace: namespace.unwrap_or_default(), name, renewed: None })
+                self.handle(Input::ArgoLease { namespace: namespace.unwrap_or_default(), name, renewed: None });
             }
         }
     }

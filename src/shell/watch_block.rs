@@ -137,6 +137,7 @@ fn place(error: &serde_json::Error) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::result_large_err)]
 mod tests {
     use super::*;
 

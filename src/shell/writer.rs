@@ -84,7 +84,7 @@ pub async fn write(client: Client, op: &Op, identity: &str) -> Wrote {
     };
     match outcome {
         Wrote::Refused => {
-            tracing::warn!(what, error = %result, "the API server refused a write; check the rights with `unstick check`")
+            tracing::warn!(what, error = %result, "the API server refused a write; check the rights with `unstick check`");
         }
         Wrote::Failed => tracing::warn!(what, error = %result, "a write failed; it is tried again"),
         _ => tracing::debug!(what, error = %result, "a write met a changed object"),
