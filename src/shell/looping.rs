@@ -134,16 +134,17 @@ impl Loop {
         }
     }
 
-    /// When to look again by time alone.
-    pub fn wake(&mut self, now: Instant) -> Instant {
+    /// When to look again by time alone. `writing`: how many writes are under way.
+    pub fn wake(&mut self, now: Instant, writing: usize) -> Instant {
         let server = self.now();
-        let due = self.watchdog.next_wake(server).map(|at| {
-            let wait = at.duration_since(server);
-            now + Duration::try_from(wait).unwrap_or(Duration::ZERO)
-        });
+        let after = |at: Timestamp| now + Duration::try_from(at.duration_since(server)).unwrap_or(Duration::ZERO);
+        let due = self.watchdog.next_wake(server).map(after);
         let token = self.waiting_for_token.then(|| now + self.limit.wait(now));
+        // With no token, no place or no Lease a due write has to wait for these, not for the time.
+        let free = !self.waiting_for_token && writing < IN_FLIGHT && self.may_write();
+        let write = self.watchdog.next_write_due().filter(|_| free).map(after);
         let longest = now + LONGEST_SLEEP;
-        [due, token, self.relist_at].into_iter().flatten().min().unwrap_or(longest).min(longest)
+        [due, token, write, self.relist_at].into_iter().flatten().min().unwrap_or(longest).min(longest)
     }
 
     pub fn tick(&mut self) {

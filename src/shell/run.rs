@@ -84,7 +84,7 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
     let mut writes = JoinSet::new();
     loop {
         state.pump(&mut writes);
-        let wake = tokio::time::Instant::from_std(state.wake(Instant::now()));
+        let wake = tokio::time::Instant::from_std(state.wake(Instant::now(), writes.len()));
         tokio::select! {
             biased;
             () = stopped(&mut stop) => {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::facts::{Run, Uid};
 use super::ledger::{Id, Incident, Want};
 use super::policy::PolicyKey;
+use super::report::Holding;
 use super::{Watchdog, secs};
 use crate::api::condition::{self, ConditionStatus};
-use crate::api::incident::{PolicyKind, WorkflowIncident};
+use crate::api::incident::{HeldDetection, PolicyKind, WorkflowIncident};
 use crate::api::reasons::{CloseReason, ConditionType};
 use crate::api::workflow::Secs;
 
@@ -26,6 +27,7 @@ impl Watchdog {
         let confirmed = condition::find(&status.conditions, ConditionType::Confirmed)
             .is_some_and(|c| c.status == ConditionStatus::True);
         if let Some(id) = self.ledger.find(&namespace, name) {
+            let detections = status.detections.iter().map(holding).collect();
             if let Some(known) = self.ledger.all.get_mut(&id) {
                 known.exists = true;
                 known.observed = Some(status);
@@ -34,6 +36,7 @@ impl Watchdog {
                 self.ledger.confirm(id);
                 if let Some(known) = self.ledger.all.get_mut(&id) {
                     known.closed = closed;
+                    known.detections = detections;
                     known.told_open = true;
                     known.told_close = closed.is_some();
                 }
@@ -57,7 +60,7 @@ impl Watchdog {
             stuck_since: status.stuck_since.map_or(0, |t| secs(t.get())),
             confirmed,
             closed,
-            detections: Vec::new(),
+            detections: status.detections.iter().map(holding).collect(),
             exists: true,
             in_flight: false,
             want: Want::Nothing,
@@ -119,5 +122,17 @@ impl Watchdog {
             }
         }
         let _ = now;
+    }
+}
+
+/// What a leader before us has written, so that the same needs not be written again.
+fn holding(held: &HeldDetection) -> Holding {
+    Holding {
+        name: held.name.clone(),
+        kind: held.kind,
+        reason: held.reason,
+        since: held.since.get(),
+        node: held.node.clone(),
+        message: held.message.clone(),
     }
 }

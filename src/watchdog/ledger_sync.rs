@@ -52,7 +52,7 @@ impl Watchdog {
     }
 
     pub(super) fn decide_all(&mut self, now: Secs) {
-        if !self.ready() {
+        if !self.may_write() {
             return;
         }
         for slot in self.index.slots() {
@@ -74,13 +74,9 @@ impl Watchdog {
         }
     }
 
-    fn ready(&self) -> bool {
-        self.leading && self.synced && self.ledger.listed
-    }
-
     /// Brings the incidents of one run in line with its verdict.
     pub(super) fn decide(&mut self, slot: Slot, now: Secs) {
-        if !self.ready() {
+        if !self.may_write() {
             return;
         }
         self.ledger.drop_candidate(slot);
@@ -222,7 +218,7 @@ impl Watchdog {
 
     pub(super) fn run_gone(&mut self, facts: &Facts, now: Secs) {
         for id in self.ledger.of_run(facts.uid) {
-            if self.ready() {
+            if self.may_write() {
                 let reason = if facts.is_finished() { CloseReason::Ended } else { CloseReason::TargetGone };
                 self.close(id, reason, now);
             }

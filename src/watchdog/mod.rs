@@ -174,19 +174,26 @@ impl Watchdog {
         if std::mem::take(&mut self.relist_wanted) { vec![Effect::Relist] } else { Vec::new() }
     }
 
-    /// The earliest instant at which something becomes due by time alone.
+    /// The earliest instant at which something is to be judged by time alone.
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
-        let at = secs(now);
-        [self.agenda.first(), self.argo.next(at), self.ledger.next_expiry(), self.statuses.next_due(self.leading)]
-            .into_iter()
-            .flatten()
-            .min()
-            .and_then(|s| Timestamp::from_second(i64::from(s)).ok())
+        [self.agenda.first(), self.argo.next(secs(now))].into_iter().flatten().min().map(instant)
+    }
+
+    /// When [`Self::next_write`] may have something by time alone; of no interest to who can't write now.
+    pub fn next_write_due(&self) -> Option<Timestamp> {
+        if !self.may_write() {
+            return None;
+        }
+        [self.ledger.next_expiry(), self.statuses.next_due()].into_iter().flatten().min().map(instant)
+    }
+
+    fn may_write(&self) -> bool {
+        self.leading && self.synced && self.ledger.listed
     }
 
     /// The most urgent write, if any: closing and opening incidents, then statuses, events, and clearing up.
     pub fn next_write(&mut self, now: Timestamp) -> Option<Write> {
-        if !self.leading || !self.synced || !self.ledger.listed {
+        if !self.may_write() {
             return None;
         }
         self.pull(secs(now))

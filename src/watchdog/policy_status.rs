@@ -99,10 +99,7 @@ impl Statuses {
         self.touched && self.refreshed.saturating_add(REFRESH) <= now
     }
 
-    pub fn next_due(&self, leading: bool) -> Option<Secs> {
-        if !leading {
-            return None;
-        }
+    pub fn next_due(&self) -> Option<Secs> {
         let refresh = self.touched.then(|| self.refreshed.saturating_add(REFRESH));
         let write = self
             .policies
