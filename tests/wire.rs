@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use proptest::prelude::*;
-use unstick::api::workflow::{EventKind, ListPage, Nodes, WatchLine, Workflow, codec, identify};
+use unstick::api::workflow::{EventKind, ListPage, Nodes, Raw, WatchLine, Workflow, codec, identify};
 
 fn fixture(name: &str) -> String {
     std::fs::read_to_string(format!("{}/tests/fixtures/argo-4.1.2/{name}.json", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -65,6 +65,12 @@ proptest! {
         let _ = WatchLine::from_json(&text);
         let _ = ListPage::from_json(&text);
         let _ = Nodes::fold_map(&text);
+    }
+
+    #[test]
+    fn json_is_what_serde_json_takes_for_json(text in r#"[\[\]{}:,"\\ntrue0-9eE.+ -]{0,24}"#) {
+        let theirs = serde_json::from_str::<&serde_json::value::RawValue>(&text).ok().map(serde_json::value::RawValue::get);
+        prop_assert_eq!(Raw::new(&text).map(Raw::get), theirs, "{}", text);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use http::{Method, Request, Response};
 use tower::{BoxError, Layer, Service};
@@ -89,17 +89,17 @@ where
         }
         let verb = super::traffic::verb(&method, &path, request.uri().query().unwrap_or_default());
         let resource = super::traffic::resource(&path);
-        let (sent, begun, choke) = (SystemTime::now(), Instant::now(), self.choke.clone());
+        let (sent, choke) = (Instant::now(), self.choke.clone());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await.map_err(Into::into);
             let code = answer.as_ref().map(|r| r.status().as_u16()).ok();
-            choke.traffic.answered(verb, &resource, code, begun.elapsed());
+            choke.traffic.answered(verb, &resource, code, sent.elapsed());
             if let Ok(response) = &answer
                 && let Some(date) =
                     response.headers().get(http::header::DATE).and_then(|d| clock::date(d.to_str().ok()?))
             {
-                choke.clock.heard(date, sent, SystemTime::now());
+                choke.clock.heard(date, sent, Instant::now());
             }
             answer
         })

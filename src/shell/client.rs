@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -39,9 +41,19 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// No cluster is configured, or its configuration can't be read.
 pub async fn connect(target: &Target) -> anyhow::Result<Clients> {
+    build(config(target).await?)
+}
+
+/// Makes the clients of one configuration. Must be called within a tokio runtime.
+///
+/// # Errors
+/// Its certificates or credentials can't be read.
+pub fn build(mut config: Config) -> anyhow::Result<Clients> {
     // Fails only when a provider has been installed before: then that one stays.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut config = config(target).await?;
+    let agent = HeaderValue::from_static(concat!("unstick/", env!("CARGO_PKG_VERSION")));
+    config.headers.retain(|(name, _)| name != USER_AGENT);
+    config.headers.push((USER_AGENT, agent));
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
     let choke = Choke { clock: Arc::default(), traffic: Arc::default() };

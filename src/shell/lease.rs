@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 /// Annotation that says what has been counted.
 pub const WATERMARK: &str = "unstick.dev/completions";
@@ -146,17 +147,17 @@ struct Election {
 
 impl Election {
     async fn run(mut self, mut orders: mpsc::Receiver<Command>) {
-        let mut next = tokio::time::Instant::now();
+        let mut next = Instant::now();
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {
                     self.turn(None).await;
-                    next = tokio::time::Instant::now() + self.options.retry_period;
+                    next = Instant::now() + self.options.retry_period;
                 }
                 order = orders.recv() => match order {
                     Some(Command::Flush(mark, tell)) => {
                         let done = self.leading() && self.turn(Some(mark)).await;
-                        next = tokio::time::Instant::now() + self.options.retry_period;
+                        next = Instant::now() + self.options.retry_period;
                         let _ = tell.send(done);
                     }
                     Some(Command::Release(tell)) => {
@@ -212,7 +213,17 @@ impl Election {
         written
     }
 
+    /// After a conflict it looks once more, from the object itself: a leader learns at once whether it was robbed, and
+    /// a watermark is not lost to somebody's edit.
     async fn attempt(&mut self, mark: Option<String>, now: Instant) -> kube::Result<bool> {
+        if let Some(written) = self.once(mark.clone(), now).await? {
+            return Ok(written);
+        }
+        Ok(self.once(mark, now).await?.unwrap_or(false))
+    }
+
+    /// Whether the Lease was written; `None` = another was faster, or touched it.
+    async fn once(&mut self, mark: Option<String>, now: Instant) -> kube::Result<Option<bool>> {
         let current = match self.known.take() {
             Some(known) if self.leading() => Some(known),
             _ => self.api.get_opt(&self.options.name).await?,
@@ -227,7 +238,7 @@ impl Election {
             if self.leading() || self.tell.borrow().holder != holder {
                 self.step_down(holder);
             }
-            return Ok(false);
+            return Ok(Some(false));
         }
         let wanted = self.record(current.as_ref(), step, mark);
         let post = PostParams::default();
@@ -244,10 +255,9 @@ impl Election {
                     let holder = self.options.identity.clone();
                     self.tell.send_replace(LeaseState { leading: true, holder, watermark, until });
                 }
-                Ok(true)
+                Ok(Some(true))
             }
-            // Another was faster, or touched the Lease: look again at the next turn, from the object itself.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(None),
             Err(error) => Err(error),
         }
     }

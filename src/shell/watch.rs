@@ -310,9 +310,8 @@ impl Machine {
     }
 
     fn timeout_seconds(&self) -> u32 {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a part of a u32
-        let off = (f64::from(self.config.timeout_seconds / 10) * jitter()) as u32;
-        self.config.timeout_seconds - off
+        let most = Duration::from_secs(self.config.timeout_seconds.into());
+        u32::try_from(most.mul_f64(1.0 - jitter() / 10.0).as_secs()).unwrap_or(self.config.timeout_seconds)
     }
 }
 

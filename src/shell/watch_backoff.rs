@@ -51,7 +51,7 @@ mod tests {
         backoff.reset();
         assert!(backoff.next(Duration::ZERO) <= Duration::from_millis(200));
         assert_eq!(backoff.next(Duration::from_secs(7)), Duration::from_secs(7));
-        assert_eq!(backoff.next(Duration::from_secs(86_400)), Duration::from_secs(60));
+        assert_eq!(backoff.next(Duration::from_hours(24)), Duration::from_mins(1));
         let spread: Vec<f64> = (0..200).map(|_| jitter()).collect();
         assert!(spread.iter().any(|j| *j < 0.2) && spread.iter().any(|j| *j > 0.8));
     }

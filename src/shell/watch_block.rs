@@ -11,7 +11,7 @@ pub struct Block {
     bytes: Vec<u8>,
     /// Where the items of a page are; `None` for the lines of a watch.
     items: Option<Vec<Range<usize>>>,
-    /// Held until the block is dropped.
+    /// Returned with the block.
     room: Option<OwnedSemaphorePermit>,
 }
 
@@ -27,7 +27,7 @@ pub struct Event<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poison {
     /// Whose it is, as far as that could be found.
-    pub identity: Option<Identity>,
+    pub identity: Option<Box<Identity>>,
     pub bytes: usize,
     pub error: String,
 }
@@ -43,7 +43,10 @@ impl std::fmt::Display for Poison {
 
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Block").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+        f.debug_struct("Block")
+            .field("bytes", &self.bytes.len())
+            .field("room", &self.room.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,7 +108,7 @@ impl<'b> Iterator for Events<'b> {
     fn next(&mut self) -> Option<Self::Item> {
         let bytes = self.next_text()?;
         Some(read(bytes, self.block.items.is_some()).map_err(|error| Poison {
-            identity: identify(&String::from_utf8_lossy(bytes)),
+            identity: identify(&String::from_utf8_lossy(bytes)).map(Box::new),
             bytes: bytes.len(),
             error,
         }))
@@ -137,7 +140,6 @@ fn place(error: &serde_json::Error) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::result_large_err)]
 mod tests {
     use super::*;
 

@@ -4,11 +4,10 @@ use std::collections::HashSet;
 
 use regex::Regex;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::api::policy::{self, ObserveSource};
 use crate::api::selector::input_parameter;
-use crate::api::workflow::{Node, Workflow};
+use crate::api::workflow::{Node, Raw, Workflow};
 
 /// Value of everything beyond `maxValues`.
 pub const OTHER: &str = "other";
@@ -110,7 +109,7 @@ struct Parameter {
     value: serde_json::Value,
 }
 
-fn parameter(raw: &RawValue, key: &str) -> Option<String> {
+fn parameter(raw: Raw<'_>, key: &str) -> Option<String> {
     let all: Vec<Parameter> = serde_json::from_str(raw.get()).ok()?;
     match all.into_iter().find(|p| p.name.as_str() == Some(key))?.value {
         serde_json::Value::String(text) => Some(text),
@@ -144,11 +143,9 @@ mod tests {
 
     #[test]
     fn parameters_of_any_scalar_type_are_read() {
-        let raw: Box<RawValue> =
-            serde_json::from_str(r#"[{"name": "task-id", "value": 17}, {"name": "x", "value": "y"}, {"name": 3}]"#)
-                .unwrap();
-        assert_eq!(parameter(&raw, "task-id").as_deref(), Some("17"));
-        assert_eq!(parameter(&raw, "x").as_deref(), Some("y"));
-        assert_eq!(parameter(&raw, "absent"), None);
+        let raw = Raw::new(r#"[{"name": "task-id", "value": 17}, {"name": "x", "value": "y"}, {"name": 3}]"#).unwrap();
+        assert_eq!(parameter(raw, "task-id").as_deref(), Some("17"));
+        assert_eq!(parameter(raw, "x").as_deref(), Some("y"));
+        assert_eq!(parameter(raw, "absent"), None);
     }
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::workflow::Node;
+use crate::api::workflow::{Node, Raw};
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -70,9 +70,7 @@ fn a_selector_of_a_spec_is_compiled() {
 
 #[test]
 fn nodes_are_picked_by_field() {
-    let inputs: Box<serde_json::value::RawValue> =
-        serde_json::from_str(r#"{"parameters": [{"name": "agent", "value": "blue"}, {"name": "n", "value": 3}]}"#)
-            .unwrap();
+    let inputs = r#"{"parameters": [{"name": "agent", "value": "blue"}, {"name": "n", "value": 3}]}"#;
     let node = Node {
         id: "wf-1".into(),
         name: "wf.approve".into(),
@@ -80,7 +78,7 @@ fn nodes_are_picked_by_field() {
         template_name: "gate".into(),
         template_ref: Some(("shared".into(), "gate".into())),
         phase: crate::api::workflow::NodePhase::Running,
-        inputs: Some(&inputs),
+        inputs: Raw::new(inputs),
         ..Node::default()
     };
     for (text, expected) in [

@@ -1,18 +1,16 @@
 //! How each part of a `Workflow` is read: which fields are kept, which are folded, where the caps are.
 
-use serde::de::MapAccess;
-use serde_json::value::RawValue;
-
+use super::cursor::Broken;
 use super::lax::{Fields, Key, Value};
 use super::locks::{StoredSpec, StoredTemplates, Synchronization, templates, texts};
 use super::nodes::NodeMap;
-use super::{MAX_ANNOTATIONS, MAX_LABELS, MAX_LISTED, Meta, Nodes, Spec, Status, TemplateRef, Text, Workflow};
+use super::{MAX_ANNOTATIONS, MAX_LABELS, MAX_LISTED, Meta, Nodes, Raw, Spec, Status, TemplateRef, Text, Workflow};
 
 /// Annotations with this prefix are kept beyond every cap: a hold must not get lost in the crowd.
 const OURS: &str = "unstick.dev/";
 
 impl<'de> Fields<'de> for Workflow<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "metadata" => {
                 self.meta = Meta::default();
@@ -44,7 +42,7 @@ impl<'de> Fields<'de> for Workflow<'de> {
 }
 
 impl<'de> Fields<'de> for Meta<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "name" => {
                 self.name = value.text()?;
@@ -97,7 +95,7 @@ impl<'de> Fields<'de> for Meta<'de> {
 struct Labels<'m, 'de>(&'m mut Vec<(Text<'de>, Text<'de>)>);
 
 impl<'de> Fields<'de> for Labels<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         if self.0.len() >= MAX_LABELS {
             value.odd();
         } else if let Some(text) = value.text_if_any()? {
@@ -107,10 +105,10 @@ impl<'de> Fields<'de> for Labels<'_, 'de> {
     }
 }
 
-struct Annotations<'m, 'de>(&'m mut Vec<(Text<'de>, &'de serde_json::value::RawValue)>);
+struct Annotations<'m, 'de>(&'m mut Vec<(Text<'de>, Raw<'de>)>);
 
 impl<'de> Fields<'de> for Annotations<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         if self.0.len() < MAX_ANNOTATIONS || key.name().starts_with(OURS) {
             let raw = value.raw()?;
             self.0.push((key.text(), raw));
@@ -127,7 +125,7 @@ struct SpecFields<'m, 'de> {
 }
 
 impl<'de> Fields<'de> for SpecFields<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         let spec = &mut *self.spec;
         Ok(match key.name() {
             "shutdown" => {
@@ -163,7 +161,7 @@ impl<'de> Fields<'de> for SpecFields<'_, 'de> {
 }
 
 impl<'de> Fields<'de> for TemplateRef<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "name" => {
                 self.name = value.text()?;
@@ -180,11 +178,11 @@ impl<'de> Fields<'de> for TemplateRef<'de> {
 
 #[derive(Default)]
 struct Arguments<'de> {
-    parameters: Option<&'de RawValue>,
+    parameters: Option<Raw<'de>>,
 }
 
 impl<'de> Fields<'de> for Arguments<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         if key.name() != "parameters" {
             return Ok(0);
         }
@@ -194,10 +192,7 @@ impl<'de> Fields<'de> for Arguments<'de> {
 }
 
 /// `onExit` and `hooks`, which a spec and a stored spec share.
-pub(super) fn exit_handler<'de, A>(key: &str, value: &mut Value<'_, A>, found: &mut bool) -> Result<u8, A::Error>
-where
-    A: MapAccess<'de>,
-{
+pub(super) fn exit_handler(key: &str, value: &mut Value<'_, '_>, found: &mut bool) -> Result<u8, Broken> {
     Ok(match key {
         "onExit" => {
             *found |= !value.text()?.is_empty();
@@ -217,7 +212,7 @@ where
 struct NonEmpty(bool);
 
 impl<'de> Fields<'de> for NonEmpty {
-    fn field<A: MapAccess<'de>>(&mut self, _: Key<'de>, _: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, _: Key<'de>, _: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         self.0 = true;
         Ok(0)
     }
@@ -230,7 +225,7 @@ struct StatusFields<'m, 'de> {
 }
 
 impl<'de> Fields<'de> for StatusFields<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         let status = &mut *self.status;
         Ok(match key.name() {
             "phase" => {
@@ -300,7 +295,7 @@ impl<'de> Fields<'de> for StatusFields<'_, 'de> {
 struct Incomplete<'m, 'de>(&'m mut Vec<Text<'de>>);
 
 impl<'de> Fields<'de> for Incomplete<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         if value.flag()? == Some(false) {
             if self.0.len() < MAX_LISTED {
                 self.0.push(key.text());

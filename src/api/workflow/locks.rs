@@ -1,15 +1,11 @@
 //! Locks (`status.synchronization`) and the templates of a workflow (only what suspends for a while).
 
-use serde::de::MapAccess;
-
+use super::cursor::Broken;
 use super::lax::{Fields, Key, Value};
 use super::{Lock, MAX_LISTED, Status, Text, fold::exit_handler};
 
 /// Collects the strings of a list, at most [`MAX_LISTED`].
-pub(super) fn texts<'de, A>(value: &mut Value<'_, A>, into: &mut Vec<Text<'de>>) -> Result<(), A::Error>
-where
-    A: MapAccess<'de>,
-{
+pub(super) fn texts<'de>(value: &mut Value<'_, 'de>, into: &mut Vec<Text<'de>>) -> Result<(), Broken> {
     let mut over = false;
     value.texts(|text| if into.len() < MAX_LISTED { into.push(text) } else { over = true })?;
     if over {
@@ -24,7 +20,7 @@ pub(super) struct Synchronization<'m, 'de> {
 }
 
 impl<'de> Fields<'de> for Synchronization<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         let semaphore = match key.name() {
             "mutex" => false,
             "semaphore" => true,
@@ -41,7 +37,7 @@ struct LockLists<'m, 'de> {
 }
 
 impl<'de> Fields<'de> for LockLists<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         let (into, number) = match key.name() {
             "waiting" => (&mut self.status.waiting, 1),
             "holding" => (&mut self.status.holding, 2),
@@ -63,7 +59,7 @@ impl<'de> Fields<'de> for LockLists<'_, 'de> {
 }
 
 impl<'de> Fields<'de> for Lock<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "mutex" | "semaphore" => {
                 self.name = value.text()?;
@@ -86,13 +82,7 @@ impl<'de> Fields<'de> for Lock<'de> {
 }
 
 /// Reads a list of templates and keeps (name, `suspend.duration`) of those that resume by themselves.
-pub(super) fn templates<'de, A>(
-    value: &mut Value<'_, A>,
-    into: &mut Vec<(Text<'de>, Text<'de>)>,
-) -> Result<(), A::Error>
-where
-    A: MapAccess<'de>,
-{
+pub(super) fn templates<'de>(value: &mut Value<'_, 'de>, into: &mut Vec<(Text<'de>, Text<'de>)>) -> Result<(), Broken> {
     let mut over = false;
     value.objects(|template: Template<'de>| over |= !template.keep(into))?;
     if over {
@@ -122,7 +112,7 @@ impl<'de> Template<'de> {
 }
 
 impl<'de> Fields<'de> for Template<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "name" => {
                 self.name = value.text()?;
@@ -140,7 +130,7 @@ impl<'de> Fields<'de> for Template<'de> {
 struct Suspend<'m, 'de>(&'m mut Text<'de>);
 
 impl<'de> Fields<'de> for Suspend<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         if key.name() != "duration" {
             return Ok(0);
         }
@@ -153,7 +143,7 @@ impl<'de> Fields<'de> for Suspend<'_, 'de> {
 pub(super) struct StoredTemplates<'m, 'de>(pub(super) &'m mut Vec<(Text<'de>, Text<'de>)>);
 
 impl<'de> Fields<'de> for StoredTemplates<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, _: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, _: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         let mut template = Template::default();
         value.object(&mut template)?;
         if !template.keep(self.0) {
@@ -169,7 +159,7 @@ pub(super) struct StoredSpec<'m, 'de> {
 }
 
 impl<'de> Fields<'de> for StoredSpec<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         match key.name() {
             "templates" => {
                 templates(value, &mut self.status.suspend_durations)?;

@@ -7,9 +7,8 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use serde_json::value::RawValue;
-
 pub mod codec;
+mod cursor;
 mod fold;
 mod identify;
 mod lax;
@@ -26,6 +25,24 @@ pub type Secs = u32;
 
 /// Borrowed where JSON needed no unescaping.
 pub type Text<'a> = Cow<'a, str>;
+
+/// The JSON text of one value, for whoever wants to read it after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// `None` when `text` is not one JSON value.
+    pub fn new(text: &'a str) -> Option<Self> {
+        let mut cursor = cursor::Cursor::new(text);
+        let inner = cursor.value().ok()?;
+        cursor.end().ok().map(|()| Self(inner))
+    }
+
+    /// The text, without white space around it.
+    pub const fn get(self) -> &'a str {
+        self.0
+    }
+}
 
 /// One workflow, as far as unstick looks at it.
 #[derive(Debug, Default)]
@@ -50,9 +67,9 @@ pub struct Meta<'a> {
     /// At most [`MAX_LABELS`]; the rest is dropped and counted as an oddity.
     pub labels: Vec<(Text<'a>, Text<'a>)>,
     /// Values are raw JSON: most are never read.
-    pub annotations: Vec<(Text<'a>, &'a RawValue)>,
+    pub annotations: Vec<(Text<'a>, Raw<'a>)>,
     /// Raw `managedFields`, read only when `spec.suspend` is true.
-    pub managed_fields: Option<&'a RawValue>,
+    pub managed_fields: Option<Raw<'a>>,
 }
 
 /// More labels than this on one workflow are ignored (bounded memory, I27).
@@ -73,7 +90,7 @@ pub struct Spec<'a> {
     /// `spec.workflowTemplateRef`.
     pub template_ref: Option<TemplateRef<'a>>,
     /// Raw `spec.arguments.parameters` (`[{name, value}]`).
-    pub parameters: Option<&'a RawValue>,
+    pub parameters: Option<Raw<'a>>,
     /// Whether the spec declares `onExit` or hooks (those of single steps and tasks aside).
     pub has_exit_handler: bool,
 }
@@ -152,9 +169,9 @@ pub struct Node<'a> {
     /// A retry of a failed attempt (`nodeFlag.retried`).
     pub retried: bool,
     /// Raw `inputs` (`{parameters: [{name, value}]}`).
-    pub inputs: Option<&'a RawValue>,
+    pub inputs: Option<Raw<'a>>,
     /// Raw `outputs` (`{exitCode, parameters}`).
-    pub outputs: Option<&'a RawValue>,
+    pub outputs: Option<Raw<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,9 +2,8 @@
 
 use std::cell::Cell;
 
-use serde::de::MapAccess;
-
 use super::codec::CodecError;
+use super::cursor::Broken;
 use super::lax::{Fields, Key, Value, total};
 use super::{MAX_NODES, Node, NodeKind, NodePhase, Nodes, Text};
 
@@ -16,18 +15,21 @@ pub(super) struct NodeMap<'de> {
 }
 
 impl<'de> Fields<'de> for NodeMap<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         if self.kept.len() >= MAX_NODES {
             self.dropped = self.dropped.saturating_add(1);
             value.odd();
             return Ok(0);
         }
-        let mut node = Node::default();
-        if value.object(&mut node)? {
+        // Filled in place: a node is large.
+        self.kept.push(Node::default());
+        let Some(node) = self.kept.last_mut() else { return Ok(0) };
+        if value.object(node)? {
             if node.id.is_empty() {
                 node.id = key.text();
             }
-            self.kept.push(node);
+        } else {
+            self.kept.pop();
         }
         Ok(0)
     }
@@ -49,7 +51,7 @@ impl<'a> Nodes<'a> {
 }
 
 impl<'de> Fields<'de> for Node<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "id" => {
                 self.id = value.text()?;
@@ -128,7 +130,7 @@ struct NodeTemplateRef<'de> {
 }
 
 impl<'de> Fields<'de> for NodeTemplateRef<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "name" => {
                 self.name = value.text()?;
@@ -146,7 +148,7 @@ impl<'de> Fields<'de> for NodeTemplateRef<'de> {
 struct NodeLock<'m, 'de>(&'m mut Text<'de>);
 
 impl<'de> Fields<'de> for NodeLock<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         if key.name() != "waiting" {
             return Ok(0);
         }
@@ -161,7 +163,7 @@ struct NodeFlag<'m> {
 }
 
 impl<'de> Fields<'de> for NodeFlag<'_> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "hooked" => {
                 *self.hooked = value.flag()?.unwrap_or(false);

@@ -1,105 +1,19 @@
-//! Single values: strings, flags, whole numbers, times.
+//! Single values: what strings stand for, and times.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
+use super::cursor::Quoted;
 use super::{Secs, Text};
 
-/// A value that is not made of others.
-pub(super) enum Atom<'de> {
-    Null,
-    Text(Text<'de>),
-    Flag(bool),
-    Integer(i64),
-    /// An object, a list, or a number that is no `i64`.
-    Other,
+/// The text a string stands for, borrowed where it has no escapes; `None` for an escape that is no character.
+#[inline]
+pub(super) fn unescaped(string: Quoted<'_>) -> Option<Text<'_>> {
+    if string.escaped { slow(string.inner) } else { Some(Cow::Borrowed(string.inner)) }
 }
 
-impl<'de> Atom<'de> {
-    pub(super) fn text(self) -> Option<Text<'de>> {
-        if let Self::Text(text) = self { Some(text) } else { None }
-    }
-
-    fn of_raw(raw: &'de RawValue) -> Self {
-        match raw.get() {
-            "null" => Self::Null,
-            "true" => Self::Flag(true),
-            "false" => Self::Flag(false),
-            text => string(raw).map(Self::Text).or_else(|| text.parse().ok().map(Self::Integer)).unwrap_or(Self::Other),
-        }
-    }
-}
-
-/// Reads any value as an [`Atom`]. Careful, it takes the raw text first and so can't fail on JSON.
-pub(super) struct AtomSeed {
-    pub(super) careful: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for AtomSeed {
-    type Value = Atom<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Atom<'de>, D::Error> {
-        if self.careful { <&RawValue>::deserialize(from).map(Atom::of_raw) } else { from.deserialize_any(self) }
-    }
-}
-
-impl<'de> Visitor<'de> for AtomSeed {
-    type Value = Atom<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Atom<'de>, E> {
-        Ok(Atom::Null)
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Atom<'de>, E> {
-        Ok(Atom::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Atom<'de>, E> {
-        Ok(Atom::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Atom<'de>, E> {
-        Ok(Atom::Flag(flag))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Atom<'de>, E> {
-        Ok(Atom::Integer(number))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Atom<'de>, E> {
-        Ok(i64::try_from(number).map_or(Atom::Other, Atom::Integer))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Atom<'de>, E> {
-        Ok(Atom::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Atom<'de>, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Atom::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Atom<'de>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Atom::Other)
-    }
-}
-
-/// A JSON string, borrowed where it has no escapes; `None` for another type or an escape that is no character.
-pub(super) fn string(raw: &RawValue) -> Option<Text<'_>> {
-    let text = raw.get();
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.as_bytes().contains(&b'\\') {
-        return serde_json::from_str(text).ok().map(Cow::Owned);
-    }
-    Some(Cow::Borrowed(inner))
+#[cold]
+fn slow(inner: &str) -> Option<Text<'_>> {
+    serde_json::from_str(&format!("\"{inner}\"")).ok().map(Cow::Owned)
 }
 
 /// Seconds of an RFC 3339 time; 0 for `""`, Go's zero time and whatever `u32` can't hold. `None` for no time at all.

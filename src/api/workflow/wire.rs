@@ -2,11 +2,9 @@
 
 use std::cell::Cell;
 
-use serde::de::MapAccess;
-use serde_json::value::RawValue;
-
+use super::cursor::Broken;
 use super::lax::{Fields, Key, Value, total};
-use super::{Text, Workflow};
+use super::{Raw, Text, Workflow};
 
 /// The annotation of the bookmark that ends the initial events of a streaming list.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -49,7 +47,7 @@ pub struct ApiStatus<'a> {
 /// One page of a list. Its items are not read yet, so that a bad one spoils nothing but itself.
 #[derive(Debug, Default)]
 pub struct ListPage<'a> {
-    pub items: Vec<&'a RawValue>,
+    pub items: Vec<Raw<'a>>,
     pub resource_version: Text<'a>,
     /// The token of the next page, empty on the last.
     pub next: Text<'a>,
@@ -93,11 +91,11 @@ struct Line<'a> {
     kind: Text<'a>,
     object: Workflow<'a>,
     status: ApiStatus<'a>,
-    unread: Option<&'a RawValue>,
+    unread: Option<Raw<'a>>,
 }
 
 impl<'de> Fields<'de> for Line<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "type" => {
                 self.kind = value.text()?;
@@ -133,7 +131,7 @@ impl<'a> ApiStatus<'a> {
 }
 
 impl<'de> Fields<'de> for ApiStatus<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         Ok(match key.name() {
             "code" => {
                 self.code = value.integer()?.and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
@@ -159,7 +157,7 @@ impl<'de> Fields<'de> for ApiStatus<'de> {
 struct Details<'m>(&'m mut u32);
 
 impl<'de> Fields<'de> for Details<'_> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         if key.name() == "retryAfterSeconds" {
             *self.0 = value.integer()?.and_then(|secs| u32::try_from(secs).ok()).unwrap_or(0);
         }
@@ -180,11 +178,11 @@ impl<'a> ListPage<'a> {
 }
 
 impl<'de> Fields<'de> for ListPage<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         match key.name() {
             "items" => {
                 self.items.clear();
-                value.raws(|item| self.items.push(item))?;
+                value.list(|item| item.raw().map(|raw| self.items.push(raw)))?;
                 Ok(1)
             }
             "metadata" => {
@@ -202,7 +200,7 @@ struct ListMeta<'m, 'de> {
 }
 
 impl<'de> Fields<'de> for ListMeta<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, key: Key<'de>, value: &mut Value<'_, A>) -> Result<u8, A::Error> {
+    fn field(&mut self, key: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {
         match key.name() {
             "resourceVersion" => *self.resource_version = value.text()?,
             "continue" => *self.next = value.text()?,
