@@ -35,6 +35,9 @@ impl Loop {
             }
             Feed::Skipped { identity, bytes } => {
                 self.process.poison("workflows");
+                if let Some(identity) = &identity {
+                    self.handle(Input::WorkflowUnreadable { uid: &identity.uid });
+                }
                 let whose = identity.map_or_else(|| "?".to_owned(), |i| i.to_string());
                 tracing::warn!(workflow = whose, bytes, "a workflow is too large to be read; it is left out");
             }
@@ -77,6 +80,9 @@ impl Loop {
                 }
                 Err(poison) => {
                     self.process.poison("workflows");
+                    if let Some(identity) = &poison.identity {
+                        self.handle(Input::WorkflowUnreadable { uid: &identity.uid });
+                    }
                     let whose = poison.identity.map_or_else(|| "?".to_owned(), |i| i.to_string());
                     tracing::warn!(
                         workflow = whose,

@@ -127,6 +127,11 @@ impl Watchdog {
             Input::ListEnd => self.list_end(now),
             Input::Workflow(workflow) => self.workflow(workflow, now),
             Input::WorkflowGone(workflow) => self.workflow_gone(workflow, now),
+            Input::WorkflowUnreadable { uid } => {
+                if let Some(facts) = self.index.find(facts::Uid::parse(uid).0).and_then(|s| self.index.get_mut(s)) {
+                    facts.epoch = self.epoch;
+                }
+            }
             Input::Policy(seen) => self.policy(*seen, now),
             Input::PolicyGone(key) => self.policy_gone(&key, now),
             Input::Namespace { name, labels } => {
