@@ -1,5 +1,6 @@
 //! `bed`: the test bed by hand.
 
+mod demo;
 mod fixtures;
 
 use std::path::PathBuf;
@@ -34,6 +35,15 @@ enum Command {
         #[arg(long)]
         ignore_stdin: bool,
     },
+    /// Start everything with unstick, submit stuck and healthy workflows and show what unstick says of them.
+    Demo {
+        /// The program under test.
+        #[arg(long, value_name = "PATH")]
+        unstick: PathBuf,
+        /// Compare what is said with what should be, and end; exit code 1 on any difference.
+        #[arg(long)]
+        once: bool,
+    },
     /// Bring every state of tests/bed/workflows/ about and save the workflows as JSON.
     Fixtures {
         /// Folder to write to.
@@ -66,6 +76,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Fixtures { to } => fixtures::write(&to).await,
         Command::Build => build().await,
+        Command::Demo { unstick, once } => demo::run(&unstick, once).await,
         Command::Up { namespace, leader_election, ignore_stdin } => up(namespace, leader_election, ignore_stdin).await,
     }
 }
