@@ -55,7 +55,9 @@ pub enum Input<'a> {
     Workflow(&'a Workflow<'a>),
     WorkflowGone(&'a Workflow<'a>),
     /// It exists, but can't be read: what is known of it stays.
-    WorkflowUnreadable { uid: &'a str },
+    WorkflowUnreadable {
+        uid: &'a str,
+    },
     Policy(Box<PolicySeen>),
     PolicyGone(PolicyKey),
     Namespace {

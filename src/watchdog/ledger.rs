@@ -48,7 +48,8 @@ pub struct Incident {
     pub detections: Vec<Holding>,
     /// The server has it.
     pub exists: bool,
-    pub in_flight: bool,
+    /// What is being written; the outcome is of that, whatever the watch has told meanwhile.
+    pub in_flight: Option<Want>,
     pub want: Want,
     /// Place in the queue of writes.
     pub queued: Option<(u8, Secs)>,
@@ -136,7 +137,7 @@ impl Ledger {
         // An object that is not there yet is created first; a deletion needs none.
         let want = if want == Want::Status && !incident.exists { Want::Open } else { want };
         incident.want = want;
-        if want == Want::Nothing || incident.in_flight || incident.retry_at != 0 {
+        if want == Want::Nothing || incident.in_flight.is_some() || incident.retry_at != 0 {
             return;
         }
         let urgency = match want {

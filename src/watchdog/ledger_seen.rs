@@ -62,7 +62,7 @@ impl Watchdog {
             closed,
             detections: status.detections.iter().map(holding).collect(),
             exists: true,
-            in_flight: false,
+            in_flight: None,
             want: Want::Nothing,
             queued: None,
             retry_at: 0,
@@ -108,7 +108,7 @@ impl Watchdog {
         }
         if self.leading
             && incident.want == Want::Nothing
-            && !incident.in_flight
+            && incident.in_flight.is_none()
             && incident.exists
             && incident.confirmed
         {

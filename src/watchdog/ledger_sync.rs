@@ -24,7 +24,7 @@ impl Watchdog {
         if let (Some(mark), false) = (mark, was) {
             self.completions.lead(mark.as_deref(), now);
             for i in self.ledger.all.values_mut() {
-                i.in_flight = false;
+                i.in_flight = None;
             }
             self.statuses.restart();
             if self.synced {
@@ -181,7 +181,7 @@ impl Watchdog {
             closed: None,
             detections: if confirmed { self.holdings(slot) } else { Vec::new() },
             exists: false,
-            in_flight: false,
+            in_flight: None,
             want: Want::Nothing,
             queued: None,
             retry_at: 0,
@@ -208,7 +208,7 @@ impl Watchdog {
         }
         incident.closed = Some((reason, now));
         self.tally.incident_closed(reason);
-        if incident.exists || incident.in_flight {
+        if incident.exists || incident.in_flight.is_some() {
             self.ledger.mark(id, Want::Status);
         } else {
             // Over before anybody was told.

@@ -45,10 +45,11 @@ impl Watchdog {
 
     fn incident_write(&mut self, id: Id, now: Secs) -> Option<Write> {
         let incident = self.ledger.all.get_mut(&id)?;
-        incident.in_flight = true;
         let namespace = incident.namespace.to_string();
         let name = incident.name.clone();
-        let op = match std::mem::replace(&mut incident.want, Want::Nothing) {
+        let want = std::mem::replace(&mut incident.want, Want::Nothing);
+        incident.in_flight = Some(want);
+        let op = match want {
             Want::Open => Op::OpenIncident(Box::new(incident.object())),
             Want::Status => {
                 let status = Box::new(incident.status(now));
@@ -56,7 +57,7 @@ impl Watchdog {
             }
             Want::Delete => Op::DeleteIncident { namespace, name },
             Want::Nothing => {
-                incident.in_flight = false;
+                incident.in_flight = None;
                 return None;
             }
         };
@@ -80,11 +81,10 @@ impl Watchdog {
         }
         // Over the cap the oldest closed ones make place.
         if self.ledger.confirmed >= self.config.max_incidents && self.ledger.first_candidate().is_some() {
-            let closed = self
-                .ledger
-                .all
-                .iter()
-                .filter(|(_, i)| i.closed.is_some() && i.exists && i.want == Want::Nothing && !i.in_flight);
+            let closed =
+                self.ledger.all.iter().filter(|(_, i)| {
+                    i.closed.is_some() && i.exists && i.want == Want::Nothing && i.in_flight.is_none()
+                });
             if let Some(id) = closed.min_by_key(|(_, i)| i.closed.map(|(_, at)| at)).map(|(id, _)| *id) {
                 self.ledger.mark(id, Want::Delete);
             }
@@ -101,12 +101,12 @@ impl Watchdog {
         }
         let id = ticket.0;
         let Some(incident) = self.ledger.all.get_mut(&id) else { return };
-        incident.in_flight = false;
+        let written = incident.in_flight.take();
         match result {
             // Somebody has created it in between: it is there, that is what was wanted.
             Wrote::Done | Wrote::Conflict => {
                 incident.failures = 0;
-                self.went_well(id, now);
+                self.went_well(id, written, now);
             }
             Wrote::Gone | Wrote::Refused if incident.exists || result == Wrote::Gone => {
                 // The object or its namespace has gone: what is still stuck is opened anew.
@@ -131,9 +131,10 @@ impl Watchdog {
         }
     }
 
-    fn went_well(&mut self, id: Id, now: Secs) {
+    fn went_well(&mut self, id: Id, written: Option<Want>, now: Secs) {
         let Some(incident) = self.ledger.all.get_mut(&id) else { return };
-        if !incident.exists {
+        // The watch may have shown the new object before its create was answered: what counts is what was written.
+        if written == Some(Want::Open) {
             incident.exists = true;
             if incident.want != Want::Delete {
                 incident.want = Want::Status;

@@ -101,7 +101,11 @@ pub async fn a_run_too_long_and_one_without_progress(world: &World) -> Result<()
 pub async fn what_is_resumed_in_time_or_later_recovers(world: &World) -> Result<()> {
     let rules = json!([{"name": "gate", "type": "Suspended", "after": "3s"}]);
     let gates = world.team("gates", rules, &["suspended-node", "auto-resume"]).await?;
-    world.wait("gates", "the gate's incident", Duration::from_secs(30), |now| now.len() == 1 && line(&now[0]).ends_with(" Open")).await?;
+    world
+        .wait("gates", "the gate's incident", Duration::from_secs(30), |now| {
+            now.len() == 1 && line(&now[0]).ends_with(" Open")
+        })
+        .await?;
     let bed = &world.shared.bed;
     let gate = bed.workflow(&gates[0]).await?;
     let nodes = gate["status"]["nodes"].as_object().cloned().unwrap_or_default();

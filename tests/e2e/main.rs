@@ -67,13 +67,13 @@ fn main() -> ExitCode {
         trial(t, "conduct::nothing_is_scraped_that_the_catalogue_lacks", |w| {
             conduct::nothing_is_scraped_that_the_catalogue_lacks(w)
         }),
-        trial(t, "conduct::its_token_may_not_touch_a_workflow", |w| conduct::its_token_may_not_touch_a_workflow(w)),
         trial(t, "conduct::when_all_is_quiet_only_the_lease_is_renewed", |w| {
             conduct::when_all_is_quiet_only_the_lease_is_renewed(w)
         }),
         trial(t, "conduct::it_writes_only_its_own_and_within_its_allowance", |w| {
             conduct::it_writes_only_its_own_and_within_its_allowance(w)
         }),
+        trial(t, "conduct::its_token_may_not_touch_a_workflow", |w| conduct::its_token_may_not_touch_a_workflow(w)),
         trial(t, "policies::every_invalid_one_is_refused_in_words", |w| policies::run(w.client.clone())),
         trial(t, "deploy::rights_and_admission_hold", |w| async {
             deploy::run(w.client.clone(), w.shared.bed.kubectl(), &w.shared.bed.admin_kubeconfig()).await

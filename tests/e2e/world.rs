@@ -36,11 +36,19 @@ impl World {
         let port = free_port()?;
         let mut operator = Operator::start(&OperatorOptions {
             binary: env!("CARGO_BIN_EXE_unstick").into(),
-            args: ["run", "--lease-namespace", "unstick-system", "--no-progress-floor", "3s", "--identity", "unstick-0"]
-                .into_iter()
-                .map(str::to_owned)
-                .chain(["--listen".to_owned(), format!("127.0.0.1:{port}")])
-                .collect(),
+            args: [
+                "run",
+                "--lease-namespace",
+                "unstick-system",
+                "--no-progress-floor",
+                "3s",
+                "--identity",
+                "unstick-0",
+            ]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(["--listen".to_owned(), format!("127.0.0.1:{port}")])
+            .collect(),
             kubeconfig,
             log: bed.folder().join("unstick.log"),
             port,
@@ -73,7 +81,13 @@ impl World {
     }
 
     /// Waits until the incidents of a namespace are as wanted.
-    pub async fn wait(&self, namespace: &str, what: &str, limit: Duration, wanted: impl Fn(&[WorkflowIncident]) -> bool) -> Result<Vec<WorkflowIncident>> {
+    pub async fn wait(
+        &self,
+        namespace: &str,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&[WorkflowIncident]) -> bool,
+    ) -> Result<Vec<WorkflowIncident>> {
         let begun = Instant::now();
         loop {
             let now = self.incidents(namespace).await?;
@@ -82,7 +96,11 @@ impl World {
             }
             if begun.elapsed() > limit {
                 let shown: Vec<_> = now.iter().map(line).collect();
-                bail!("{what}: not within {limit:?} in {namespace}; there are:\n{}\nlog:\n{}", shown.join("\n"), self.operator.tail(20));
+                bail!(
+                    "{what}: not within {limit:?} in {namespace}; there are:\n{}\nlog:\n{}",
+                    shown.join("\n"),
+                    self.operator.tail(20)
+                );
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
