@@ -98,7 +98,7 @@ impl Server {
         let url = process.line(Duration::from_secs(10))?;
         let address = url.trim_start_matches("http://").parse().context("the server's address")?;
         let server = Self { address, process };
-        let mut objects = crds()?;
+        let mut objects = unstick::api::crds::all().to_vec();
         objects.extend(corpus::namespaces(20));
         objects.extend(corpus::policies());
         server.tell("objects", &serde_json::to_string(&objects)?)?;
@@ -139,21 +139,6 @@ impl Server {
     pub fn counts(&self) -> Result<serde_json::Value> {
         Ok(serde_json::from_str(&get(self.address, "/-/counts")?.1)?)
     }
-}
-
-/// The CRDs of this repository.
-fn crds() -> Result<Vec<serde_json::Value>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds");
-    let mut crds = Vec::new();
-    for file in std::fs::read_dir(&folder).with_context(|| format!("no {}", folder.display()))? {
-        let path = file?.path();
-        if path.extension().is_some_and(|e| e == "yaml") {
-            crds.push(
-                serde_saphyr::from_str(&std::fs::read_to_string(&path)?).with_context(|| path.display().to_string())?,
-            );
-        }
-    }
-    Ok(crds)
 }
 
 /// The operator as a process, synced.

@@ -19,7 +19,8 @@ pub async fn it_writes_only_its_own_and_within_its_allowance(world: &World) -> R
     let writes = world.shared.bed.audit().writes_by(USER)?;
     ensure!(!writes.is_empty(), "it wrote nothing: the log proves nothing");
     let allowed = ["workflowincidents", "workflowpolicies", "clusterworkflowpolicies", "watchdogs", "events", "leases"];
-    let other: Vec<_> = writes.iter().filter(|e| !allowed.contains(&e.resource.as_str())).map(|e| e.line()).collect();
+    let other: Vec<_> =
+        writes.iter().filter(|e| !allowed.contains(&e.resource.as_str())).map(unstick_bed::Entry::line).collect();
     ensure!(other.is_empty(), "{other:?}");
     let times: Vec<i64> = writes.iter().map(|e| e.at.as_millisecond()).collect();
     for (i, from) in times.iter().enumerate() {
@@ -30,7 +31,7 @@ pub async fn it_writes_only_its_own_and_within_its_allowance(world: &World) -> R
         }
     }
     let denied: Vec<_> =
-        world.shared.bed.audit().by(USER)?.iter().filter(|e| e.code == 403).map(|e| e.line()).collect();
+        world.shared.bed.audit().by(USER)?.iter().filter(|e| e.code == 403).map(unstick_bed::Entry::line).collect();
     ensure!(denied.is_empty(), "a right is missing: {denied:?}");
     Ok(())
 }
@@ -60,7 +61,7 @@ pub async fn when_all_is_quiet_only_the_lease_is_renewed(world: &World) -> Resul
     tokio::time::sleep(Duration::from_secs(20)).await;
     let entries = audit.by(USER)?;
     let other: Vec<_> =
-        entries.iter().filter(|e| e.resource != "leases" && e.verb != "watch").map(|e| e.line()).collect();
+        entries.iter().filter(|e| e.resource != "leases" && e.verb != "watch").map(unstick_bed::Entry::line).collect();
     ensure!(other.is_empty(), "{other:?}");
     ensure!(entries.iter().any(|e| e.resource == "leases"), "nothing renewed the Lease");
     Ok(())

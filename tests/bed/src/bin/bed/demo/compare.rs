@@ -51,7 +51,7 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
 }
 
-/// Lines of a list of WorkflowIncidents. One that is not confirmed yet, or closed, says so and so differs.
+/// Lines of a list of incidents. One that is not confirmed yet, or closed, says so and so differs.
 pub fn of_incidents(list: &Value) -> Vec<String> {
     let line = |incident: &Value| {
         let name = format!("{}/{}", text(incident, "/metadata/namespace"), text(incident, "/spec/workflowRef/name"));

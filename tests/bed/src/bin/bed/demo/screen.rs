@@ -29,7 +29,7 @@ impl Screen {
         header(line)?;
         let mut command = self.command(line)?;
         let status = tokio::task::spawn_blocking(move || command.status()).await??;
-        self.expect(line, status.code())
+        Self::expect(line, status.code())
     }
 
     /// What `line` prints, as JSON.
@@ -37,7 +37,7 @@ impl Screen {
         let mut command = self.command(line)?;
         command.stderr(Stdio::inherit());
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
-        self.expect(line, output.status.code())?;
+        Self::expect(line, output.status.code())?;
         serde_json::from_slice(&output.stdout).with_context(|| format!("`{line}` did not print JSON"))
     }
 
@@ -53,7 +53,7 @@ impl Screen {
         Ok(command)
     }
 
-    fn expect(&self, line: &str, code: Option<i32>) -> Result<()> {
+    fn expect(line: &str, code: Option<i32>) -> Result<()> {
         let fine = code == Some(0) || (code == Some(1) && line.starts_with("unstick "));
         ensure!(fine, "`{line}` failed with exit code {code:?}");
         Ok(())
