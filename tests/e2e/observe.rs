@@ -1,0 +1,89 @@
+//! Observe at work: a crowd of workflows comes and goes, and the audit log says what the operator did about it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kube::Client;
+use serde_json::json;
+use unstick::api::incident::IncidentState::{Ended, Open, Recovered, TargetGone};
+use unstick::metrics::scrape::check_scrape;
+use unstick_bed::Entry;
+
+use super::ground::{Ground, USER, state};
+use super::raw::send;
+
+const NAMESPACE: &str = "crowd";
+/// Workflows that stay until their incident is open, and those that are gone before or soon after their threshold.
+const STAYING: usize = 110;
+const PASSING: usize = 190;
+
+/// 300 workflows rather than the 2,000 of a long run, so that the trial takes two minutes.
+pub async fn a_crowd_comes_and_goes(ground: &Ground) -> Result<()> {
+    ground.install().await?;
+    ground.team(NAMESPACE, "2s").await?;
+    let audit = ground.bed.audit().mark()?;
+    let mut operator = ground.operator("observer").await?;
+
+    let staying = ground.gates(NAMESPACE, "stays", STAYING, None).await?;
+    let passing = ground.gates(NAMESPACE, "passes", PASSING, Some(1)).await?;
+    let limit = Duration::from_secs(120);
+    ground.wait(NAMESPACE, &[Open], 100, limit, &operator).await.context("open")?;
+    ground.terminate(&staying).await?;
+    let all = ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], STAYING, limit, &operator).await.context("closed")?;
+    for workflow in &passing {
+        ground.bed.wait_for_phase(workflow, "Succeeded", Duration::from_secs(30)).await?;
+    }
+    let problems = check_scrape(&operator.scrape().await?);
+    ensure!(problems.is_empty(), "{problems:?}");
+
+    // Quiet: statuses settle within their interval. 20 s of quiet rather than 60.
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    let late = ground.bed.audit().mark()?;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let quiet = late.by(USER)?;
+    let other: Vec<_> =
+        quiet.iter().filter(|e| e.resource != "leases" && e.verb != "watch").map(Entry::line).collect();
+    ensure!(other.is_empty(), "not quiet: {other:?}");
+    ensure!(quiet.iter().any(|e| e.resource == "leases"), "nothing renewed the Lease");
+    let left: Vec<_> = ground.incidents(NAMESPACE).await?.into_iter().filter(|i| state(i) == Some(Open)).collect();
+    ensure!(left.is_empty(), "open although all has ended: {}", left.len());
+
+    let writes = audit.writes_by(USER)?;
+    ensure!(writes.len() > all.len(), "it wrote {} times: the log proves nothing", writes.len());
+    let own = ["workflowincidents", "workflowpolicies", "clusterworkflowpolicies", "watchdogs", "events", "leases"];
+    let other: Vec<_> = writes.iter().filter(|e| !own.contains(&e.resource.as_str())).map(Entry::line).collect();
+    ensure!(other.is_empty(), "writes beyond its own kinds: {other:?}");
+    let busiest = busiest_minute(&writes);
+    ensure!(busiest <= 650, "{busiest} writes in a minute; 10 a second and a burst of 50 allow 650");
+    let denied: Vec<_> = audit.by(USER)?.iter().filter(|e| e.code == 403).map(Entry::line).collect();
+    ensure!(denied.is_empty(), "a right is missing: {denied:?}");
+    refused_by_the_server(ground, &staying[0].name).await?;
+    println!("{} incidents, {} writes, {busiest} in the busiest minute", all.len(), writes.len());
+
+    let (status, took) = operator.terminate(Duration::from_secs(20)).await?;
+    ensure!(status.success(), "ended with {status} after {took:?}:\n{}", operator.tail(10));
+    Ok(())
+}
+
+/// Most writes in any 60 seconds.
+fn busiest_minute(writes: &[Entry]) -> usize {
+    let mut times: Vec<i64> = writes.iter().map(|e| e.at.as_millisecond()).collect();
+    times.sort_unstable();
+    let within = |i: usize| times.iter().skip(i).take_while(|t| **t < times[i] + 60_000).count();
+    (0..times.len()).map(within).max().unwrap_or(0)
+}
+
+/// The control: with our token the server refuses a patch of a workflow that exists, and admin's is taken.
+async fn refused_by_the_server(ground: &Ground, workflow: &str) -> Result<()> {
+    let kubeconfig = ground.bed.kubeconfig_for("unstick-system", "unstick").await?;
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+    let ours = Client::try_from(config)?;
+    let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/workflows/{workflow}");
+    let patch = json!({"metadata": {"annotations": {"example.com/control": "yes"}}});
+    let refused = send(&ours, "PATCH", &path, Some(&patch), None).await?;
+    ensure!(refused.as_ref().is_err_and(|r| r.code == 403), "our token was not refused: {refused:?}");
+    let taken = send(&ground.client, "PATCH", &path, Some(&patch), None).await?;
+    ensure!(taken.is_ok(), "the control itself is wrong: {taken:?}");
+    Ok(())
+}
