@@ -55,7 +55,10 @@ pub async fn same_words(ground: &Ground) -> Result<()> {
         for (what, text) in [("explain", told), ("explain -f", filed)] {
             let said: Value = serde_json::from_str(&text).with_context(|| format!("{what} {name}: {text}"))?;
             let all = said["detections"].as_array().cloned().unwrap_or_default();
-            ensure!(all.iter().any(|d| d["message"] == json!(message)), "{what} {name} says {all:?}, stuck {message:?}");
+            ensure!(
+                all.iter().any(|d| d["message"] == json!(message)),
+                "{what} {name} says {all:?}, stuck {message:?}"
+            );
         }
     }
     compare_with_events(ground, &live).await
@@ -105,8 +108,7 @@ fn messages(kubeconfig: &Path, args: &[&str]) -> Result<BTreeMap<String, String>
 
 /// Standard output of a command that finds something (exit code 1).
 fn unstick(kubeconfig: &Path, args: &[&str]) -> Result<String> {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_unstick")).args(args).arg("--kubeconfig").arg(kubeconfig).output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_unstick")).args(args).arg("--kubeconfig").arg(kubeconfig).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(1), "unstick {} ended with {}: {said}", args.join(" "), output.status);
     Ok(String::from_utf8(output.stdout)?)

@@ -55,7 +55,9 @@ pub async fn the_leader_is_killed(ground: &Ground) -> Result<()> {
     // Argo's times are whole seconds, and a second passes between Argo's write and what we hear of it.
     let (from, to) = (scraped.as_second() - 2, led.as_second() + 2);
     let unseen = finished.iter().filter(|t| (from..=to).contains(&t.as_second())).count();
-    println!("takeover after {took:?}; {truth} completions, counted {counted} ({dead} by the dead), {unseen} in between");
+    println!(
+        "takeover after {took:?}; {truth} completions, counted {counted} ({dead} by the dead), {unseen} in between"
+    );
     let (counted, all) = (counted as i64, i64::try_from(truth)?);
     ensure!(counted <= all, "{counted} counted, only {all} finished");
     ensure!(counted >= all - i64::try_from(unseen)?, "{counted} counted of {all}, {unseen} finished in between");

@@ -83,14 +83,30 @@ fn main() -> ExitCode {
             deploy::run(g.client.clone(), g.bed.kubectl(), &g.bed.admin_kubeconfig()).await
         }),
         in_world(t, "detections::each_fires_with_its_own_reason", |w| detections::each_fires_with_its_own_reason(w)),
-        in_world(t, "detections::below_the_threshold_nothing_fires", |w| detections::below_the_threshold_nothing_fires(w)),
-        in_world(t, "detections::a_run_too_long_and_one_without_progress", |w| detections::a_run_too_long_and_one_without_progress(w)),
-        in_world(t, "detections::what_is_resumed_in_time_or_later_recovers", |w| detections::what_is_resumed_in_time_or_later_recovers(w)),
-        in_world(t, "detections::a_lock_whose_holder_is_gone_by_a_patched_status", |w| detections::a_lock_whose_holder_is_gone_by_a_patched_status(w)),
-        in_world(t, "conduct::events_and_the_command_line_use_the_same_words", |w| conduct::events_and_the_command_line_use_the_same_words(w)),
-        in_world(t, "conduct::nothing_is_scraped_that_the_catalogue_lacks", |w| conduct::nothing_is_scraped_that_the_catalogue_lacks(w)),
-        in_world(t, "conduct::when_all_is_quiet_only_the_lease_is_renewed", |w| conduct::when_all_is_quiet_only_the_lease_is_renewed(w)),
-        in_world(t, "conduct::it_writes_only_its_own_and_within_its_allowance", |w| conduct::it_writes_only_its_own_and_within_its_allowance(w)),
+        in_world(t, "detections::below_the_threshold_nothing_fires", |w| {
+            detections::below_the_threshold_nothing_fires(w)
+        }),
+        in_world(t, "detections::a_run_too_long_and_one_without_progress", |w| {
+            detections::a_run_too_long_and_one_without_progress(w)
+        }),
+        in_world(t, "detections::what_is_resumed_in_time_or_later_recovers", |w| {
+            detections::what_is_resumed_in_time_or_later_recovers(w)
+        }),
+        in_world(t, "detections::a_lock_whose_holder_is_gone_by_a_patched_status", |w| {
+            detections::a_lock_whose_holder_is_gone_by_a_patched_status(w)
+        }),
+        in_world(t, "conduct::events_and_the_command_line_use_the_same_words", |w| {
+            conduct::events_and_the_command_line_use_the_same_words(w)
+        }),
+        in_world(t, "conduct::nothing_is_scraped_that_the_catalogue_lacks", |w| {
+            conduct::nothing_is_scraped_that_the_catalogue_lacks(w)
+        }),
+        in_world(t, "conduct::when_all_is_quiet_only_the_lease_is_renewed", |w| {
+            conduct::when_all_is_quiet_only_the_lease_is_renewed(w)
+        }),
+        in_world(t, "conduct::it_writes_only_its_own_and_within_its_allowance", |w| {
+            conduct::it_writes_only_its_own_and_within_its_allowance(w)
+        }),
         in_world(t, "conduct::its_token_may_not_touch_a_workflow", |w| conduct::its_token_may_not_touch_a_workflow(w)),
     ];
     // The bed's guardians see to the processes; nothing is left behind.

@@ -29,7 +29,8 @@ pub async fn a_crowd_comes_and_goes(ground: &Ground) -> Result<()> {
     let limit = Duration::from_secs(120);
     ground.wait(NAMESPACE, &[Open], 100, limit, &operator).await.context("open")?;
     ground.terminate(&staying).await?;
-    let all = ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], STAYING, limit, &operator).await.context("closed")?;
+    let all =
+        ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], STAYING, limit, &operator).await.context("closed")?;
     for workflow in &passing {
         ground.bed.wait_for_phase(workflow, "Succeeded", Duration::from_secs(30)).await?;
     }
@@ -41,8 +42,7 @@ pub async fn a_crowd_comes_and_goes(ground: &Ground) -> Result<()> {
     let late = ground.bed.audit().mark()?;
     tokio::time::sleep(Duration::from_secs(20)).await;
     let quiet = late.by(USER)?;
-    let other: Vec<_> =
-        quiet.iter().filter(|e| e.resource != "leases" && e.verb != "watch").map(Entry::line).collect();
+    let other: Vec<_> = quiet.iter().filter(|e| e.resource != "leases" && e.verb != "watch").map(Entry::line).collect();
     ensure!(other.is_empty(), "not quiet: {other:?}");
     ensure!(quiet.iter().any(|e| e.resource == "leases"), "nothing renewed the Lease");
     let left: Vec<_> = ground.incidents(NAMESPACE).await?.into_iter().filter(|i| state(i) == Some(Open)).collect();
