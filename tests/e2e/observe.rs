@@ -30,7 +30,7 @@ pub async fn a_crowd_comes_and_goes(ground: &Ground) -> Result<()> {
     ground.wait(NAMESPACE, &[Open], 100, limit, &operator).await.context("open")?;
     ground.terminate(&staying).await?;
     let all =
-        ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], STAYING, limit, &operator).await.context("closed")?;
+        ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], 100, limit, &operator).await.context("closed")?;
     for workflow in &passing {
         ground.bed.wait_for_phase(workflow, "Succeeded", Duration::from_secs(30)).await?;
     }
