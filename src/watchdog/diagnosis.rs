@@ -31,15 +31,15 @@ pub struct Hold {
     pub since: Secs,
     /// When the threshold passed.
     pub due: Secs,
-    /// Index in `Facts::nodes`.
-    pub node: Option<u16>,
+    /// `ActiveNode::id`: a place among the nodes would name another one once they are read anew.
+    pub node: Option<u32>,
 }
 
 /// What one detection finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Absent,
-    Present { reason: Reason, since: Secs, due: Secs, node: Option<u16> },
+    Present { reason: Reason, since: Secs, due: Secs, node: Option<u32> },
     Unknown(UnknownReason),
 }
 
@@ -81,12 +81,12 @@ pub fn diagnose(facts: &Facts, policy: &Policy, around: &Around<'_>, now: Secs) 
 
 /// Looks at one run with one detection.
 pub fn look(facts: &Facts, detection: &Detection, index: u16, around: &Around<'_>) -> State {
+    let kind = detection.kind;
+    if facts.is_finished() && (kind != DetectionType::DeletionBlocked || facts.deleted == 0) {
+        return State::Absent;
+    }
     if let Some(reason) = around.blind {
         return State::Unknown(reason);
-    }
-    let kind = detection.kind;
-    if facts.is_finished() && kind != DetectionType::DeletionBlocked {
-        return State::Absent;
     }
     if !kind.holds_without_controller() && around.argo.serving(facts) == Some(ArgoState::Down) {
         return State::Unknown(UnknownReason::ControllerDown);
@@ -125,7 +125,7 @@ const fn needs_nodes(kind: DetectionType) -> bool {
 }
 
 /// What a look finds: the reason, since when, at which node.
-pub type Found = Option<(Reason, Secs, Option<u16>)>;
+pub type Found = Option<(Reason, Secs, Option<u32>)>;
 
 fn present(found: Found, after: Secs) -> State {
     match found {

@@ -93,10 +93,14 @@ impl Watchdog {
         let settings = WatchdogSpec::default();
         let mut argo = ArgoHealth::default();
         argo.set(&settings.argo, 0);
+        let mut index = Index::default();
+        if let Some(own) = &config.namespace {
+            index.set_cover(index::Cover::Namespace(own.as_str().into()));
+        }
         Self {
             config,
             settings,
-            index: Index::default(),
+            index,
             agenda: Agenda::default(),
             pool: Interner::default(),
             policies: Policies::default(),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::detect::locks::of_node_id;
 use super::facts::{Facts, Uid};
 use super::index::Slot;
 use super::input::{PodSeen, PolicySeen};
@@ -100,7 +101,7 @@ impl Watchdog {
         self.agenda.set(slot, facts.deadline, 0);
         self.ledger.drop_candidate(slot);
         self.unset_waiting(slot, &facts);
-        if self.stuck.remove(&slot).is_some() || self.unknown.remove(&slot).is_some() {
+        if self.stuck.remove(&slot).is_some() | self.unknown.remove(&slot).is_some() {
             self.statuses.touch();
         }
         self.run_gone(&facts, secs(now));
@@ -120,8 +121,8 @@ impl Watchdog {
 
     fn note_waiting(&mut self, slot: Slot) {
         let Some(facts) = self.index.get(slot) else { return };
-        for holder in facts.waiting().iter().flat_map(|l| &l.holders) {
-            let slots = self.waiters.entry(holder.clone()).or_default();
+        for holder in named(facts) {
+            let slots = self.waiters.entry(holder).or_default();
             if !slots.contains(&slot) {
                 slots.push(slot);
             }
@@ -129,11 +130,11 @@ impl Watchdog {
     }
 
     fn unset_waiting(&mut self, slot: Slot, facts: &Facts) {
-        for holder in facts.waiting().iter().flat_map(|l| &l.holders) {
-            if let Some(slots) = self.waiters.get_mut(holder) {
+        for holder in named(facts) {
+            if let Some(slots) = self.waiters.get_mut(&holder) {
                 slots.retain(|s| *s != slot);
                 if slots.is_empty() {
-                    self.waiters.remove(holder);
+                    self.waiters.remove(&holder);
                 }
             }
         }
@@ -218,4 +219,13 @@ impl Watchdog {
             self.judge(slot, now);
         }
     }
+}
+
+/// The workflows that the holders of a run's locks may mean: a name may be a node id of an old Argo.
+fn named(facts: &Facts) -> impl Iterator<Item = (Box<str>, Box<str>)> {
+    let holders = facts.waiting().iter().flat_map(|l| &l.holders);
+    holders.flat_map(|(namespace, name)| {
+        let names = [Some(&**name), of_node_id(name)];
+        names.into_iter().flatten().map(|n| (namespace.clone(), n.into()))
+    })
 }
