@@ -51,6 +51,8 @@ pub struct Diagnosis {
     /// The earliest threshold still ahead; 0 = none.
     pub next: Secs,
     pub unknown: Option<UnknownReason>,
+    /// Bit i: detection i can't be judged now.
+    pub unknowns: u16,
 }
 
 /// Looks at one run with every detection of its policy.
@@ -63,7 +65,10 @@ pub fn diagnose(facts: &Facts, policy: &Policy, around: &Around<'_>, now: Secs) 
     for (i, detection) in (0..).zip(&policy.detections) {
         match look(facts, detection, i, around) {
             State::Absent => {}
-            State::Unknown(reason) => out.unknown = out.unknown.or(Some(reason)),
+            State::Unknown(reason) => {
+                out.unknown = out.unknown.or(Some(reason));
+                out.unknowns |= 1_u16.checked_shl(u32::from(i)).unwrap_or(0);
+            }
             State::Present { reason, since, due, node } => {
                 let due = due.max(snoozed);
                 if due <= now {
@@ -74,9 +79,22 @@ pub fn diagnose(facts: &Facts, policy: &Policy, around: &Around<'_>, now: Secs) 
             }
         }
     }
-    // Of two detections of one type the longer one says more.
-    out.holds.sort_by_key(|h| (h.kind, h.due));
+    out.sort();
     out
+}
+
+impl Diagnosis {
+    /// What held before and can't be judged now stays: Unknown opens nothing and closes nothing.
+    pub fn keep_undecided(&mut self, before: &[Hold]) {
+        let undecided = |h: &&Hold| 1_u16.checked_shl(u32::from(h.detection)).is_some_and(|bit| self.unknowns & bit != 0);
+        let kept: Vec<_> = before.iter().filter(undecided).cloned().collect();
+        self.holds.extend(kept);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.holds.sort_by_key(|h| (h.kind, h.due));
+    }
 }
 
 /// Looks at one run with one detection.

@@ -68,7 +68,11 @@ impl Watchdog {
         }
         let mut facts = facts;
         facts.completion_counted |= self.leading && self.synced && facts.is_finished();
+        let another = old_slot.and_then(|s| self.index.get(s)).is_none_or(|o| o.run() != facts.run());
         let slot = self.index.put(facts);
+        if another {
+            self.adopt_clocks(slot);
+        }
         self.note_waiting(slot);
         if !self.synced {
             return;

@@ -66,20 +66,14 @@ impl Watchdog {
         self.decide(slot, at);
     }
 
-    fn learn(&mut self, slot: Slot, run: Run, governor: u16, verdict: Diagnosis, now: Timestamp, due: Secs) {
+    fn learn(&mut self, slot: Slot, run: Run, governor: u16, mut verdict: Diagnosis, now: Timestamp, due: Secs) {
         let unknown_before = match verdict.unknown {
             Some(reason) => self.unknown.insert(slot, reason),
             None => self.unknown.remove(&slot),
         };
         let before = self.stuck.get(&slot);
-        // What can't be judged now stays what it was: Unknown never closes and never opens anything.
-        if verdict.unknown.is_some()
-            && verdict.holds.is_empty()
-            && before.is_some_and(|b| b.run == run && b.policy == governor)
-        {
-            return;
-        }
         let known = before.filter(|b| b.run == run && b.policy == governor).map_or(&[][..], |b| &b.holds);
+        verdict.keep_undecided(known);
         let new: Vec<_> =
             verdict.holds.iter().filter(|h| known.iter().all(|k| k.detection != h.detection)).cloned().collect();
         if self.leading
