@@ -86,7 +86,8 @@ pub fn diagnose(facts: &Facts, policy: &Policy, around: &Around<'_>, now: Secs) 
 impl Diagnosis {
     /// What held before and can't be judged now stays: Unknown opens nothing and closes nothing.
     pub fn keep_undecided(&mut self, before: &[Hold]) {
-        let undecided = |h: &&Hold| 1_u16.checked_shl(u32::from(h.detection)).is_some_and(|bit| self.unknowns & bit != 0);
+        let undecided =
+            |h: &&Hold| 1_u16.checked_shl(u32::from(h.detection)).is_some_and(|bit| self.unknowns & bit != 0);
         let kept: Vec<_> = before.iter().filter(undecided).cloned().collect();
         self.holds.extend(kept);
         self.sort();

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::facts::{Run, Uid};
 use super::index::Slot;
-use super::{instant, secs};
 use super::policy::PolicyKey;
 use super::report::Holding;
+use super::{instant, secs};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::api::incident::{
     HeldDetection, IncidentSpec, IncidentState, IncidentStatus, PolicyRef, WorkflowIncident, WorkflowRef,
@@ -337,11 +337,7 @@ impl Incident {
             detections: self.detections.iter().take(16).map(held).collect(),
             attempts: self.observed.as_ref().map(|o| o.attempts.clone()).unwrap_or_default(),
             current_step: String::new(),
-            next: if self.confirmed && self.is_open() {
-                super::survey::NEXT.to_owned()
-            } else {
-                String::new()
-            },
+            next: if self.confirmed && self.is_open() { super::survey::NEXT.to_owned() } else { String::new() },
         }
     }
 }

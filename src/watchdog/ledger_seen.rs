@@ -26,7 +26,7 @@ impl Watchdog {
             if object.status.is_some() || known.observed.is_none() {
                 known.observed.clone_from(&object.status);
             }
-            if self.ready() {
+            if self.may_write() {
                 self.settle(id);
             } else {
                 self.ledger.believe(id, now);
@@ -126,7 +126,7 @@ impl Watchdog {
             self.ledger.later.insert((at.saturating_add(ttl), id));
         }
         let idle = incident.want == Want::Nothing && incident.flying == Want::Nothing;
-        if self.ready() && idle && incident.exists && incident.confirmed && !incident.is_stated() {
+        if self.may_write() && idle && incident.exists && incident.confirmed && !incident.is_stated() {
             self.ledger.mark(id, Want::Status);
         }
     }

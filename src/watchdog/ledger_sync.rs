@@ -36,12 +36,12 @@ impl Watchdog {
         }
     }
 
-    /// Runs that finished while nobody led, or before the first list ended.
+    /// Runs that finished while somebody else led, or before the first list ended: the watermark knows which of them
+    /// are counted. What we had noted before we lost the Lease is not.
     pub(super) fn count_finished(&mut self) {
         for slot in self.index.slots() {
             if let Some(facts) = self.index.get_mut(slot)
                 && facts.is_finished()
-                && !facts.completion_counted
             {
                 facts.completion_counted = true;
                 self.completions.note(facts);
@@ -50,7 +50,7 @@ impl Watchdog {
     }
 
     pub(super) fn decide_all(&mut self, now: Secs) {
-        if !self.ready() {
+        if !self.may_write() {
             return;
         }
         for slot in self.index.slots() {
@@ -72,13 +72,9 @@ impl Watchdog {
         }
     }
 
-    pub(super) fn ready(&self) -> bool {
-        self.leading && self.synced && self.ledger.listed
-    }
-
     /// Brings the incidents of one run in line with its verdict.
     pub(super) fn decide(&mut self, slot: Slot, now: Secs) {
-        if !self.ready() {
+        if !self.may_write() {
             return;
         }
         self.ledger.drop_candidate(slot);
@@ -260,7 +256,7 @@ impl Watchdog {
 
     pub(super) fn run_gone(&mut self, facts: &Facts, now: Secs) {
         for id in self.ledger.of_run(facts.uid) {
-            if self.ready() {
+            if self.may_write() {
                 let reason = if facts.is_finished() { CloseReason::Ended } else { CloseReason::TargetGone };
                 self.close(id, reason, now);
             }

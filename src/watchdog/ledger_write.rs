@@ -18,9 +18,18 @@ impl Watchdog {
     /// The most urgent write.
     pub(super) fn pull(&mut self, now: Secs) -> Option<Write> {
         self.expire(now);
-        if let Some(write) = self.statuses_write(now) {
+        // Statuses take one place of four while incidents wait: neither keeps the other from being said.
+        self.pulls = self.pulls.wrapping_add(1);
+        let busy = self.ledger.waiting() + self.events.len() > 0;
+        if (!busy || self.pulls.is_multiple_of(4))
+            && let Some(write) = self.statuses_write(now)
+        {
             return Some(write);
         }
+        self.incidents_write(now).or_else(|| if busy { self.statuses_write(now) } else { None })
+    }
+
+    fn incidents_write(&mut self, now: Secs) -> Option<Write> {
         // Closing first, then by age what is open and what waits to be opened.
         let oldest = self.ledger.urgent();
         if oldest.is_none_or(|(urgency, _)| urgency >= 1)

@@ -46,10 +46,12 @@ impl Watchdog {
         let at = secs(now);
         self.mark_wedged(slot, at);
         let Some(facts) = self.index.get(slot) else { return };
+        if self.policies.is_stale(facts) {
+            // The relist that was asked for will read it anew.
+            return;
+        }
         let policy = facts.governor().and_then(|i| Some((i, self.policies.get(i)?)));
         let verdict = match policy {
-            // Read for an older form of the policy: the relist that was asked for will read it anew.
-            Some((_, p)) if facts.epoch < p.from_epoch => return,
             Some((_, p)) => {
                 let around = Around { index: &self.index, argo: &self.argo, pods: &self.pods, blind: self.blind };
                 diagnose(facts, p, &around, at)
@@ -59,8 +61,11 @@ impl Watchdog {
         let governor = policy.map_or(u16::MAX, |(i, _)| i);
         let (run, old_deadline) = (facts.run(), facts.deadline);
         self.agenda.set(slot, old_deadline, verdict.next);
-        if let Some(facts) = self.index.get_mut(slot) {
+        if let Some(facts) = self.index.get_mut(slot)
+            && facts.deadline != verdict.next
+        {
             facts.deadline = verdict.next;
+            self.statuses.drift();
         }
         self.learn(slot, run, governor, verdict, now, due);
         self.decide(slot, at);
