@@ -138,7 +138,7 @@ impl Loop {
     pub fn wake(&mut self, now: Instant, writing: usize) -> Instant {
         let server = self.now();
         let after = |at: Timestamp| now + Duration::try_from(at.duration_since(server)).unwrap_or(Duration::ZERO);
-        let due = self.watchdog.next_wake(server).map(after);
+        let due = self.watchdog.next_judged(server).map(after);
         let token = self.waiting_for_token.then(|| now + self.limit.wait(now));
         // With no token, no place or no Lease a due write has to wait for these, not for the time.
         let free = !self.waiting_for_token && writing < IN_FLIGHT && self.may_write();

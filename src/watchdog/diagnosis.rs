@@ -31,15 +31,15 @@ pub struct Hold {
     pub since: Secs,
     /// When the threshold passed.
     pub due: Secs,
-    /// Index in `Facts::nodes`.
-    pub node: Option<u16>,
+    /// `ActiveNode::id`: a place among the nodes would name another one once they are read anew.
+    pub node: Option<u32>,
 }
 
 /// What one detection finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Absent,
-    Present { reason: Reason, since: Secs, due: Secs, node: Option<u16> },
+    Present { reason: Reason, since: Secs, due: Secs, node: Option<u32> },
     Unknown(UnknownReason),
 }
 
@@ -51,6 +51,8 @@ pub struct Diagnosis {
     /// The earliest threshold still ahead; 0 = none.
     pub next: Secs,
     pub unknown: Option<UnknownReason>,
+    /// Bit i: detection i can't be judged now.
+    pub unknowns: u16,
 }
 
 /// Looks at one run with every detection of its policy.
@@ -63,7 +65,10 @@ pub fn diagnose(facts: &Facts, policy: &Policy, around: &Around<'_>, now: Secs) 
     for (i, detection) in (0..).zip(&policy.detections) {
         match look(facts, detection, i, around) {
             State::Absent => {}
-            State::Unknown(reason) => out.unknown = out.unknown.or(Some(reason)),
+            State::Unknown(reason) => {
+                out.unknown = out.unknown.or(Some(reason));
+                out.unknowns |= 1_u16.checked_shl(u32::from(i)).unwrap_or(0);
+            }
             State::Present { reason, since, due, node } => {
                 let due = due.max(snoozed);
                 if due <= now {
@@ -74,19 +79,33 @@ pub fn diagnose(facts: &Facts, policy: &Policy, around: &Around<'_>, now: Secs) 
             }
         }
     }
-    // Of two detections of one type the longer one says more.
-    out.holds.sort_by_key(|h| (h.kind, h.due));
+    out.sort();
     out
+}
+
+impl Diagnosis {
+    /// What held before and can't be judged now stays: Unknown opens nothing and closes nothing.
+    pub fn keep_undecided(&mut self, before: &[Hold]) {
+        let undecided =
+            |h: &&Hold| 1_u16.checked_shl(u32::from(h.detection)).is_some_and(|bit| self.unknowns & bit != 0);
+        let kept: Vec<_> = before.iter().filter(undecided).cloned().collect();
+        self.holds.extend(kept);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.holds.sort_by_key(|h| (h.kind, h.due));
+    }
 }
 
 /// Looks at one run with one detection.
 pub fn look(facts: &Facts, detection: &Detection, index: u16, around: &Around<'_>) -> State {
+    let kind = detection.kind;
+    if facts.is_finished() && (kind != DetectionType::DeletionBlocked || facts.deleted == 0) {
+        return State::Absent;
+    }
     if let Some(reason) = around.blind {
         return State::Unknown(reason);
-    }
-    let kind = detection.kind;
-    if facts.is_finished() && kind != DetectionType::DeletionBlocked {
-        return State::Absent;
     }
     if !kind.holds_without_controller() && around.argo.serving(facts) == Some(ArgoState::Down) {
         return State::Unknown(UnknownReason::ControllerDown);
@@ -125,7 +144,7 @@ const fn needs_nodes(kind: DetectionType) -> bool {
 }
 
 /// What a look finds: the reason, since when, at which node.
-pub type Found = Option<(Reason, Secs, Option<u16>)>;
+pub type Found = Option<(Reason, Secs, Option<u32>)>;
 
 fn present(found: Found, after: Secs) -> State {
     match found {

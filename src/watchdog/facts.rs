@@ -105,6 +105,8 @@ pub struct HeldLock {
     pub name: Box<str>,
     /// (namespace, workflow) of each holder that Argo names.
     pub holders: Vec<(Box<str>, Box<str>)>,
+    /// Holders that are not kept: beyond the bound, or not to be read. Any of them may be alive.
+    pub unnamed: u32,
 }
 
 /// People's marks on a workflow (API.md section 3).
@@ -234,6 +236,11 @@ impl Facts {
     /// Base of the run's age: its start, before that its creation.
     pub fn age_base(&self) -> Secs {
         if self.started == 0 { self.created } else { self.started }
+    }
+
+    /// The active node of this id.
+    pub fn active_node(&self, id: u32) -> Option<&ActiveNode> {
+        self.nodes.iter().find(|n| n.id == id)
     }
 
     pub fn waiting(&self) -> &[HeldLock] {

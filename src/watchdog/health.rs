@@ -69,6 +69,9 @@ impl ArgoHealth {
     pub fn judge(&mut self, now: Secs) -> bool {
         let mut changed = false;
         for i in &mut self.instances {
+            if i.since == 0 {
+                i.since = now;
+            }
             let alive = |sign: Option<Secs>| sign.map(|at| at.saturating_add(SILENCE) > now);
             let state = match (alive(i.lease), alive(i.metrics)) {
                 (Some(false), _) | (_, Some(false)) => ArgoState::Down,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::facts::{Run, Uid};
 use super::index::Slot;
-use super::instant;
 use super::policy::PolicyKey;
 use super::report::Holding;
+use super::{instant, secs};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::api::incident::{
     HeldDetection, IncidentSpec, IncidentState, IncidentStatus, PolicyRef, WorkflowIncident, WorkflowRef,
@@ -31,7 +31,7 @@ pub enum Want {
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about what the server has been told")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Incident {
     pub namespace: Arc<str>,
     pub name: String,
@@ -48,8 +48,8 @@ pub struct Incident {
     pub detections: Vec<Holding>,
     /// The server has it.
     pub exists: bool,
-    /// What is being written; the outcome is of that, whatever the watch has told meanwhile.
-    pub in_flight: Option<Want>,
+    /// The write that is under way.
+    pub flying: Want,
     pub want: Want,
     /// Place in the queue of writes.
     pub queued: Option<(u8, Secs)>,
@@ -58,6 +58,8 @@ pub struct Incident {
     /// The opening, or the closing, has been told as Events.
     pub told_open: bool,
     pub told_close: bool,
+    /// The status that is under way.
+    pub sent: Option<IncidentStatus>,
     /// As the server has it.
     pub observed: Option<IncidentStatus>,
 }
@@ -134,10 +136,14 @@ impl Ledger {
     /// Puts an incident in the queue of writes. Closing frees places and comes first, then opening by age.
     pub fn mark(&mut self, id: Id, want: Want) {
         let Some(incident) = self.all.get_mut(&id) else { return };
-        // An object that is not there yet is created first; a deletion needs none.
+        if want == Want::Delete && !incident.exists && incident.flying == Want::Nothing {
+            self.remove(id);
+            return;
+        }
+        // An object that is not there yet is created first.
         let want = if want == Want::Status && !incident.exists { Want::Open } else { want };
         incident.want = want;
-        if want == Want::Nothing || incident.in_flight.is_some() || incident.retry_at != 0 {
+        if want == Want::Nothing || incident.flying != Want::Nothing || incident.retry_at != 0 {
             return;
         }
         let urgency = match want {
@@ -183,15 +189,45 @@ impl Ledger {
         self.candidates.first().copied()
     }
 
-    /// Nothing is to be written any more: we don't lead.
-    pub fn forget_writes(&mut self) {
+    /// We don't lead: nothing is to be written any more, and what was not written is not so.
+    pub fn forget_writes(&mut self, now: Secs) {
         self.candidates.clear();
         self.candidate_since.clear();
         self.dirty.clear();
-        for incident in self.all.values_mut() {
+        for id in self.all.keys().copied().collect::<Vec<_>>() {
+            let Some(incident) = self.all.get_mut(&id) else { continue };
             incident.queued = None;
-            incident.want = Want::Nothing;
+            if incident.exists {
+                self.believe(id, now);
+            } else {
+                self.remove(id);
+            }
         }
+    }
+
+    /// Takes an incident for what the server says of it.
+    pub fn believe(&mut self, id: Id, now: Secs) {
+        let Some(incident) = self.all.get_mut(&id) else { return };
+        let status = incident.observed.clone().unwrap_or_default();
+        let condition = |kind| condition::find(&status.conditions, kind).filter(|c| c.status == ConditionStatus::True);
+        let confirmed = condition(ConditionType::Confirmed).is_some();
+        incident.closed = condition(ConditionType::Closed)
+            .and_then(|c| Some((CloseReason::parse(&c.reason)?, status.closed_at.map_or(now, |t| secs(t.get())))));
+        incident.stuck_since = status.stuck_since.map_or(0, |t| secs(t.get()));
+        incident.detections = status.detections.iter().map(holding).collect();
+        incident.told_open = confirmed;
+        incident.told_close = incident.closed.is_some();
+        incident.want = Want::Nothing;
+        incident.flying = Want::Nothing;
+        incident.retry_at = 0;
+        incident.failures = 0;
+        let was = std::mem::replace(&mut incident.confirmed, confirmed);
+        *self.count(was) -= 1;
+        *self.count(confirmed) += 1;
+    }
+
+    pub fn candidates_waiting(&self) -> usize {
+        self.candidates.len()
     }
 
     pub fn waiting(&self) -> usize {
@@ -219,6 +255,16 @@ impl Ledger {
 impl Incident {
     pub fn is_open(&self) -> bool {
         self.closed.is_none()
+    }
+
+    /// Is being deleted, or about to be.
+    pub fn is_leaving(&self) -> bool {
+        self.want == Want::Delete || self.flying == Want::Delete
+    }
+
+    /// The server knows whether it is confirmed.
+    pub fn is_stated(&self) -> bool {
+        self.observed.as_ref().is_some_and(|o| condition::find(&o.conditions, ConditionType::Confirmed).is_some())
     }
 
     /// The object as it is created. The status goes by its own subresource.
@@ -292,12 +338,19 @@ impl Incident {
             detections: self.detections.iter().take(16).map(held).collect(),
             attempts: self.observed.as_ref().map(|o| o.attempts.clone()).unwrap_or_default(),
             current_step: String::new(),
-            next: if self.confirmed && self.is_open() {
-                "nothing: this version observes only".to_owned()
-            } else {
-                String::new()
-            },
+            next: if self.confirmed && self.is_open() { super::survey::NEXT.to_owned() } else { String::new() },
         }
+    }
+}
+
+fn holding(h: &HeldDetection) -> Holding {
+    Holding {
+        name: h.name.clone(),
+        kind: h.kind,
+        reason: h.reason,
+        since: h.since.get(),
+        node: h.node.clone(),
+        message: h.message.clone(),
     }
 }
 

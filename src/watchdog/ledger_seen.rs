@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::facts::{Run, Uid};
+use super::index::Slot;
 use super::ledger::{Id, Incident, Want};
 use super::policy::PolicyKey;
-use super::report::Holding;
-use super::{Watchdog, secs};
-use crate::api::condition::{self, ConditionStatus};
-use crate::api::incident::{HeldDetection, PolicyKind, WorkflowIncident};
-use crate::api::reasons::{CloseReason, ConditionType};
+use super::{Watchdog, instant, secs};
+use crate::api::incident::{PolicyKind, WorkflowIncident};
+use crate::api::reasons::{DetectionType, Reason};
 use crate::api::workflow::Secs;
 
 impl Watchdog {
@@ -20,28 +19,18 @@ impl Watchdog {
             return;
         };
         let namespace: Arc<str> = namespace.into();
-        let status = object.status.clone().unwrap_or_default();
-        let closed = condition::find(&status.conditions, ConditionType::Closed)
-            .filter(|c| c.status == ConditionStatus::True)
-            .and_then(|c| Some((CloseReason::parse(&c.reason)?, status.closed_at.map_or(now, |t| secs(t.get())))));
-        let confirmed = condition::find(&status.conditions, ConditionType::Confirmed)
-            .is_some_and(|c| c.status == ConditionStatus::True);
         if let Some(id) = self.ledger.find(&namespace, name) {
-            let detections = status.detections.iter().map(holding).collect();
-            if let Some(known) = self.ledger.all.get_mut(&id) {
-                known.exists = true;
-                known.observed = Some(status);
+            let Some(known) = self.ledger.all.get_mut(&id) else { return };
+            known.exists = true;
+            // A creation heard of late says nothing of a status that has been written since.
+            if object.status.is_some() || known.observed.is_none() {
+                known.observed.clone_from(&object.status);
             }
-            if !self.leading && confirmed {
-                self.ledger.confirm(id);
-                if let Some(known) = self.ledger.all.get_mut(&id) {
-                    known.closed = closed;
-                    known.detections = detections;
-                    known.told_open = true;
-                    known.told_close = closed.is_some();
-                }
+            if self.may_write() {
+                self.settle(id);
+            } else {
+                self.ledger.believe(id, now);
             }
-            self.settle(id, now);
             return;
         }
         let spec = &object.spec;
@@ -57,37 +46,67 @@ impl Watchdog {
             policy_uid: spec.policy_ref.uid.clone(),
             generation: spec.policy_ref.generation,
             steps: spec.steps.clone(),
-            stuck_since: status.stuck_since.map_or(0, |t| secs(t.get())),
-            confirmed,
-            closed,
-            detections: status.detections.iter().map(holding).collect(),
+            stuck_since: 0,
+            confirmed: false,
+            closed: None,
+            detections: Vec::new(),
             exists: true,
-            in_flight: None,
+            flying: Want::Nothing,
             want: Want::Nothing,
             queued: None,
             retry_at: 0,
             failures: 0,
-            told_open: confirmed,
-            told_close: closed.is_some(),
-            observed: Some(status),
+            told_open: false,
+            told_close: false,
+            sent: None,
+            observed: object.status.clone(),
         });
-        self.adopt_clock(id);
-        self.settle(id, now);
+        self.ledger.believe(id, now);
+        self.settle(id);
+        if let Some(slot) = self.index.find(uid)
+            && self.adopt_clocks(slot)
+        {
+            self.judge(slot, instant(now));
+        }
     }
 
-    /// The clock of spec.suspend that an unconfirmed incident has kept for us.
-    fn adopt_clock(&mut self, id: Id) {
-        let Some(incident) = self.ledger.all.get(&id) else { return };
-        if incident.stuck_since == 0 {
-            return;
+    /// Clocks of ours that an open incident of this very run has kept; true when one was taken over.
+    ///
+    /// A closed incident, one of another run or one held by another state says nothing of when this state began: the
+    /// clock may be late, never early.
+    pub(super) fn adopt_clocks(&mut self, slot: Slot) -> bool {
+        let Some(facts) = self.index.get_mut(slot) else { return false };
+        let mut adopted = false;
+        let mut adopt = |clock: &mut Secs, since: Secs| {
+            if since != 0 && *clock > since {
+                *clock = since;
+                adopted = true;
+            }
+        };
+        for id in self.ledger.of_run(facts.uid) {
+            let Some(incident) = self.ledger.all.get(&id) else { continue };
+            if incident.run != facts.run() || !incident.is_open() || incident.is_leaving() {
+                continue;
+            }
+            if !incident.confirmed {
+                adopt(&mut facts.suspended_since, incident.stuck_since);
+            }
+            for held in &incident.detections {
+                let since = secs(held.since);
+                match (held.reason, held.kind, facts.rare.as_mut()) {
+                    (Reason::SuspendedBySpec, ..) => adopt(&mut facts.suspended_since, since),
+                    (_, DetectionType::StoppingTooLong, Some(rare)) => adopt(&mut rare.shutdown_since, since),
+                    (_, DetectionType::LockWedged, Some(rare)) if !rare.waiting.is_empty() => {
+                        if rare.wedged_since == 0 {
+                            rare.wedged_since = Secs::MAX;
+                        }
+                        adopt(&mut rare.wedged_since, since);
+                    }
+                    _ => {}
+                }
+            }
         }
-        let since = incident.stuck_since;
-        if let Some(slot) = self.index.find(incident.run.uid)
-            && let Some(facts) = self.index.get_mut(slot)
-            && facts.suspended_since > since
-        {
-            facts.suspended_since = since;
-        }
+        adopted
     }
 
     pub(super) fn incident_gone(&mut self, namespace: &str, name: &str, now: Secs) {
@@ -100,39 +119,15 @@ impl Watchdog {
     }
 
     /// Puts a closed incident on the list of those that expire, and writes what is not yet said.
-    pub(super) fn settle(&mut self, id: Id, now: Secs) {
+    pub(super) fn settle(&mut self, id: Id) {
         let ttl = self.config.incident_ttl;
         let Some(incident) = self.ledger.all.get(&id) else { return };
         if let (Some((_, at)), true) = (incident.closed, incident.exists) {
             self.ledger.later.insert((at.saturating_add(ttl), id));
         }
-        if self.leading
-            && incident.want == Want::Nothing
-            && incident.in_flight.is_none()
-            && incident.exists
-            && incident.confirmed
-        {
-            let stated = condition::find(
-                &incident.observed.as_ref().map(|o| o.conditions.clone()).unwrap_or_default(),
-                ConditionType::Confirmed,
-            )
-            .is_some();
-            if !stated {
-                self.ledger.mark(id, Want::Status);
-            }
+        let idle = incident.want == Want::Nothing && incident.flying == Want::Nothing;
+        if self.may_write() && idle && incident.exists && incident.confirmed && !incident.is_stated() {
+            self.ledger.mark(id, Want::Status);
         }
-        let _ = now;
-    }
-}
-
-/// What a leader before us has written, so that the same needs not be written again.
-fn holding(held: &HeldDetection) -> Holding {
-    Holding {
-        name: held.name.clone(),
-        kind: held.kind,
-        reason: held.reason,
-        since: held.since.get(),
-        node: held.node.clone(),
-        message: held.message.clone(),
     }
 }

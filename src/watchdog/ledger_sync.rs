@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::detect::suspended::keeps_clock;
+use super::diagnosis::{State, look};
 use super::facts::{Facts, Run};
 use super::index::Slot;
 use super::ledger::{Id, Incident, Want};
@@ -23,9 +24,6 @@ impl Watchdog {
         self.tally.leading = self.leading;
         if let (Some(mark), false) = (mark, was) {
             self.completions.lead(mark.as_deref(), now);
-            for i in self.ledger.all.values_mut() {
-                i.in_flight = None;
-            }
             self.statuses.restart();
             if self.synced {
                 self.count_finished();
@@ -34,16 +32,16 @@ impl Watchdog {
         }
         if !self.leading {
             self.events.clear();
-            self.ledger.forget_writes();
+            self.ledger.forget_writes(now);
         }
     }
 
-    /// Runs that finished while nobody led, or before the first list ended.
+    /// Runs that finished while somebody else led, or before the first list ended: the watermark knows which of them
+    /// are counted. What we had noted before we lost the Lease is not.
     pub(super) fn count_finished(&mut self) {
         for slot in self.index.slots() {
             if let Some(facts) = self.index.get_mut(slot)
                 && facts.is_finished()
-                && !facts.completion_counted
             {
                 facts.completion_counted = true;
                 self.completions.note(facts);
@@ -70,7 +68,7 @@ impl Watchdog {
         }
         let ids: Vec<Id> = self.ledger.all.keys().copied().collect();
         for id in ids {
-            self.settle(id, now);
+            self.settle(id);
         }
     }
 
@@ -85,47 +83,72 @@ impl Watchdog {
         let verdict = self.stuck.get(&slot);
         let policy = facts.governor().and_then(|i| self.policies.get(i));
         let policy_uid = policy.map(|p| p.uid.clone());
-        let unknown = self.unknown.contains_key(&slot);
+        let suspended = facts.suspended_since;
         let clock = facts.suspended_since != 0 && policy.is_some_and(|p| p.detections.iter().any(keeps_clock));
         let (since, stuck) = (verdict.map_or(0, super::stuck::Stuck::since), verdict.is_some());
-        let mut current = None;
         for id in self.ledger.of_run(run.uid) {
             let Some(incident) = self.ledger.all.get(&id) else { continue };
             let ours = incident.run == run && Some(&incident.policy_uid) == policy_uid.as_ref();
-            if ours && incident.want != Want::Delete {
-                current = Some(id);
-            } else if incident.is_open() {
+            if !ours && incident.is_open() {
                 // A Pending workflow that starts becomes a run of its own: it has recovered from being pending.
-                let started = incident.run.uid == run.uid && incident.run.started == 0 && run.started != 0;
+                let started = incident.run.started == 0 && run.started != 0;
                 let reason = if incident.run == run || started { CloseReason::Recovered } else { CloseReason::Ended };
                 self.close(id, reason, now);
             }
         }
-        match current {
-            Some(id) if stuck => self.hold(id, slot, now),
-            Some(id) => {
-                let confirmed = self.ledger.all.get(&id).is_some_and(|i| i.confirmed);
-                if confirmed && !unknown {
-                    self.close(id, if finished { CloseReason::Ended } else { CloseReason::Recovered }, now);
-                } else if !confirmed && !clock {
-                    self.ledger.mark(id, Want::Delete);
+        let Some((id, leaving)) = policy_uid.and_then(|uid| self.current(run, &uid)) else {
+            if stuck {
+                self.ledger.add_candidate(slot, since);
+            } else if clock && self.ledger.unconfirmed < self.config.max_unconfirmed {
+                self.open(slot, false);
+            }
+            return;
+        };
+        if leaving {
+            // Once it has gone the run is looked at again.
+            return;
+        }
+        if stuck {
+            return self.hold(id, slot, now);
+        }
+        let undecided = self.undecided(id, slot);
+        let Some(incident) = self.ledger.all.get_mut(&id) else { return };
+        match (incident.confirmed, clock) {
+            (true, _) if undecided => {}
+            (true, _) => self.close(id, if finished { CloseReason::Ended } else { CloseReason::Recovered }, now),
+            (false, false) => self.ledger.mark(id, Want::Delete),
+            (false, true) => {
+                if incident.stuck_since != suspended {
+                    incident.stuck_since = suspended;
+                    self.ledger.mark(id, Want::Status);
                 }
             }
-            None if stuck => {
-                self.ledger.add_candidate(slot, since);
-            }
-            None if clock && self.ledger.unconfirmed < self.config.max_unconfirmed => self.open(slot, false),
-            None => {}
         }
+    }
+
+    /// The incident of a run under a policy that counts: the open one, else the one closed last; and whether it is
+    /// on its way out.
+    fn current(&self, run: Run, policy_uid: &str) -> Option<(Id, bool)> {
+        let ids = self.ledger.of_run(run.uid).into_iter();
+        let ours = ids.filter_map(|id| Some((id, self.ledger.all.get(&id)?)));
+        ours.filter(|(_, i)| i.run == run && i.policy_uid == policy_uid)
+            .max_by_key(|(id, i)| (i.is_open(), !i.is_leaving(), i.closed.map(|(_, at)| at), *id))
+            .map(|(id, i)| (id, i.is_leaving()))
+    }
+
+    /// Whether a detection that the incident lists can't be judged now: Unknown closes nothing.
+    fn undecided(&self, id: Id, slot: Slot) -> bool {
+        let Some(incident) = self.ledger.all.get(&id) else { return false };
+        incident.detections.iter().any(|h| self.is_unknown(slot, &h.name))
     }
 
     /// A stuck run and its incident: confirm, reopen, update.
     fn hold(&mut self, id: Id, slot: Slot, now: Secs) {
-        let detections = self.holdings(slot);
+        let detections = self.holdings(slot, id);
         let healthy_for = self.stuck.get(&slot).and_then(|s| self.policies.get(s.policy)).map_or(0, |p| p.healthy_for);
         let since = self.stuck.get(&slot).map_or(0, super::stuck::Stuck::since);
         let Some(incident) = self.ledger.all.get(&id) else { return };
-        let relapse = incident.closed.is_some();
+        let (relapse, first) = (incident.closed.is_some(), !incident.confirmed);
         if let Some((_, at)) = incident.closed {
             let fresh = incident_name(
                 &incident.workflow,
@@ -139,12 +162,16 @@ impl Watchdog {
                 return;
             }
         }
-        let first = !incident.confirmed;
-        // An object that a restart finds without its status is confirmed by the verdict, told once.
+        if first && (!incident.exists || incident.is_stated()) && self.ledger.confirmed >= self.config.max_incidents {
+            // It waits for a place like any other; its clock goes on.
+            self.ledger.add_candidate(slot, since);
+            return;
+        }
         self.ledger.confirm(id);
         if let Some(incident) = self.ledger.all.get_mut(&id) {
             incident.closed = None;
             if relapse || first {
+                incident.stuck_since = since;
                 incident.told_open = false;
                 incident.told_close = false;
             }
@@ -156,8 +183,18 @@ impl Watchdog {
         }
     }
 
+    /// A stuck run whose turn has come: its clock's incident is confirmed, else a new one is opened.
+    pub(super) fn open_stuck(&mut self, slot: Slot, now: Secs) {
+        let Some(facts) = self.index.get(slot) else { return };
+        let Some(policy) = facts.governor().and_then(|i| self.policies.get(i)) else { return };
+        match self.current(facts.run(), &policy.uid) {
+            Some((id, false)) if self.ledger.all.get(&id).is_some_and(|i| !i.confirmed) => self.hold(id, slot, now),
+            _ => self.open(slot, true),
+        }
+    }
+
     /// Writes an incident of a run into the ledger; it is created when its turn comes.
-    pub(super) fn open(&mut self, slot: Slot, confirmed: bool) {
+    fn open(&mut self, slot: Slot, confirmed: bool) {
         let Some(facts) = self.index.get(slot) else { return };
         let Some(policy) = facts.governor().and_then(|i| self.policies.get(i)) else { return };
         let since = match self.stuck.get(&slot) {
@@ -179,22 +216,23 @@ impl Watchdog {
             stuck_since: since,
             confirmed,
             closed: None,
-            detections: if confirmed { self.holdings(slot) } else { Vec::new() },
+            detections: if confirmed { self.holdings(slot, 0) } else { Vec::new() },
             exists: false,
-            in_flight: None,
+            flying: Want::Nothing,
             want: Want::Nothing,
             queued: None,
             retry_at: 0,
             failures: 0,
             told_open: false,
             told_close: false,
+            sent: None,
             observed: None,
         };
-        let id = match self.ledger.find(&incident.namespace, &incident.name) {
-            Some(id) => id,
-            None => self.ledger.insert(incident),
-        };
-        self.ledger.mark(id, Want::Open);
+        // One of this name that is there already is on its way out; once it has gone the run is looked at again.
+        if self.ledger.find(&incident.namespace, &incident.name).is_none() {
+            let id = self.ledger.insert(incident);
+            self.ledger.mark(id, Want::Open);
+        }
     }
 
     fn close(&mut self, id: Id, reason: CloseReason, now: Secs) {
@@ -208,7 +246,7 @@ impl Watchdog {
         }
         incident.closed = Some((reason, now));
         self.tally.incident_closed(reason);
-        if incident.exists || incident.in_flight.is_some() {
+        if incident.exists || incident.flying != Want::Nothing {
             self.ledger.mark(id, Want::Status);
         } else {
             // Over before anybody was told.
@@ -225,11 +263,32 @@ impl Watchdog {
         }
     }
 
-    fn holdings(&self, slot: Slot) -> Vec<Holding> {
+    /// What holds on a run, in words. What can't be judged now keeps the words that its incident has for it.
+    fn holdings(&self, slot: Slot, id: Id) -> Vec<Holding> {
         let (Some(facts), Some(stuck)) = (self.index.get(slot), self.stuck.get(&slot)) else { return Vec::new() };
         let Some(policy) = self.policies.get(stuck.policy) else { return Vec::new() };
         let scene = Scene { facts, index: &self.index, pods: &self.pods };
-        stuck.holds.iter().map(|h| super::survey::holding(&scene, policy, h)).collect()
+        let mut all: Vec<_> = stuck.holds.iter().map(|h| super::survey::holding(&scene, policy, h)).collect();
+        if self.unknown.contains_key(&slot)
+            && let Some(incident) = self.ledger.all.get(&id)
+        {
+            for kept in incident.detections.iter().filter(|h| self.is_unknown(slot, &h.name)) {
+                match all.iter_mut().find(|h| h.name == kept.name) {
+                    Some(h) => h.clone_from(kept),
+                    None => all.push(kept.clone()),
+                }
+            }
+            all.sort_by_key(|h| h.kind);
+        }
+        all
+    }
+
+    /// Whether the detection of this name can't be judged now.
+    fn is_unknown(&self, slot: Slot, detection: &str) -> bool {
+        let Some(facts) = self.index.get(slot) else { return false };
+        let Some(policy) = facts.governor().and_then(|i| self.policies.get(i)) else { return false };
+        let mut named = (0..).zip(&policy.detections).filter(|(_, d)| d.name == detection);
+        named.any(|(i, d)| matches!(look(facts, d, i, &self.around()), State::Unknown(_)))
     }
 }
 

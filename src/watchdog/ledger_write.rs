@@ -3,7 +3,7 @@
 use super::Watchdog;
 use super::effect::{Note, Op, Reference, Ticket, Write};
 use super::input::Wrote;
-use super::ledger::{Id, Want};
+use super::ledger::{Id, Incident, Want};
 use crate::api::reasons::{CloseReason, EventReason};
 use crate::api::workflow::Secs;
 
@@ -18,9 +18,18 @@ impl Watchdog {
     /// The most urgent write.
     pub(super) fn pull(&mut self, now: Secs) -> Option<Write> {
         self.expire(now);
-        if let Some(write) = self.statuses_write(now) {
+        // Statuses take one place of four while incidents wait: neither keeps the other from being said.
+        self.pulls = self.pulls.wrapping_add(1);
+        let busy = self.ledger.waiting() + self.events.len() > 0;
+        if (!busy || self.pulls.is_multiple_of(4))
+            && let Some(write) = self.statuses_write(now)
+        {
             return Some(write);
         }
+        self.incidents_write(now).or_else(|| if busy { self.statuses_write(now) } else { None })
+    }
+
+    fn incidents_write(&mut self, now: Secs) -> Option<Write> {
         // Closing first, then by age what is open and what waits to be opened.
         let oldest = self.ledger.urgent();
         if oldest.is_none_or(|(urgency, _)| urgency >= 1)
@@ -29,7 +38,7 @@ impl Watchdog {
             && oldest.is_none_or(|(urgency, s)| urgency > 1 || since < s)
         {
             self.ledger.drop_candidate(slot);
-            self.open(slot, true);
+            self.open_stuck(slot, now);
         }
         // An event belongs to what has just been written: it goes before the next opening, or it would come hours late.
         let urgent = self.ledger.urgent();
@@ -47,19 +56,16 @@ impl Watchdog {
         let incident = self.ledger.all.get_mut(&id)?;
         let namespace = incident.namespace.to_string();
         let name = incident.name.clone();
-        let want = std::mem::replace(&mut incident.want, Want::Nothing);
-        incident.in_flight = Some(want);
-        let op = match want {
+        incident.flying = std::mem::replace(&mut incident.want, Want::Nothing);
+        let op = match incident.flying {
             Want::Open => Op::OpenIncident(Box::new(incident.object())),
             Want::Status => {
-                let status = Box::new(incident.status(now));
-                Op::IncidentStatus { namespace, name, closes: incident.closed.is_some(), status }
+                let status = incident.status(now);
+                incident.sent = Some(status.clone());
+                Op::IncidentStatus { namespace, name, closes: incident.closed.is_some(), status: Box::new(status) }
             }
             Want::Delete => Op::DeleteIncident { namespace, name },
-            Want::Nothing => {
-                incident.in_flight = None;
-                return None;
-            }
+            Want::Nothing => return None,
         };
         Some(Write { ticket: Ticket(id), op })
     }
@@ -79,15 +85,28 @@ impl Watchdog {
                 self.ledger.mark(id, Want::Delete);
             }
         }
-        // Over the cap the oldest closed ones make place.
-        if self.ledger.confirmed >= self.config.max_incidents && self.ledger.first_candidate().is_some() {
-            let closed =
-                self.ledger.all.iter().filter(|(_, i)| {
-                    i.closed.is_some() && i.exists && i.want == Want::Nothing && i.in_flight.is_none()
-                });
-            if let Some(id) = closed.min_by_key(|(_, i)| i.closed.map(|(_, at)| at)).map(|(id, _)| *id) {
-                self.ledger.mark(id, Want::Delete);
-            }
+        self.make_place();
+    }
+
+    /// Over the cap the oldest closed incidents make place for runs that are stuck now; open ones never do.
+    fn make_place(&mut self) {
+        let (confirmed, most) = (self.ledger.confirmed, self.config.max_incidents);
+        if confirmed < most || self.ledger.first_candidate().is_none() {
+            return;
+        }
+        let leaving = self.ledger.all.values().filter(|i| i.confirmed && i.is_leaving()).count();
+        let wanted = (confirmed - most + self.ledger.candidates_waiting()).saturating_sub(leaving);
+        let quiet = |i: &&Incident| i.exists && i.want == Want::Nothing && i.flying == Want::Nothing;
+        let mut closed: Vec<_> = self
+            .ledger
+            .all
+            .iter()
+            .filter(|(_, i)| quiet(i))
+            .filter_map(|(id, i)| i.closed.map(|(_, at)| (at, *id)))
+            .collect();
+        closed.sort_unstable();
+        for (_, id) in closed.into_iter().take(wanted) {
+            self.ledger.mark(id, Want::Delete);
         }
     }
 
@@ -101,56 +120,50 @@ impl Watchdog {
         }
         let id = ticket.0;
         let Some(incident) = self.ledger.all.get_mut(&id) else { return };
-        let written = incident.in_flight.take();
-        match result {
+        let sent = incident.sent.take();
+        match (std::mem::replace(&mut incident.flying, Want::Nothing), result) {
+            (Want::Nothing, _) => {}
             // Somebody has created it in between: it is there, that is what was wanted.
-            Wrote::Done | Wrote::Conflict => {
+            (Want::Open, Wrote::Done | Wrote::Conflict) => {
+                incident.exists = true;
                 incident.failures = 0;
-                self.went_well(id, written, now);
+                let want = if incident.want == Want::Delete { Want::Delete } else { Want::Status };
+                self.ledger.mark(id, want);
             }
-            Wrote::Gone | Wrote::Refused if incident.exists || result == Wrote::Gone => {
-                // The object or its namespace has gone: what is still stuck is opened anew.
-                let run = incident.run;
-                self.ledger.remove(id);
-                if result == Wrote::Refused
-                    && let Some(slot) = self.index.find(run.uid)
-                {
-                    self.ledger.drop_candidate(slot);
+            (Want::Status, Wrote::Done) => {
+                incident.failures = 0;
+                incident.observed = sent;
+                let want = incident.want;
+                if want == Want::Nothing {
+                    self.tell(id);
+                    self.settle(id);
+                } else {
+                    self.ledger.mark(id, want);
                 }
             }
-            Wrote::Refused | Wrote::Failed | Wrote::Gone => {
+            // The object is not there any more: what is still stuck is opened anew.
+            (Want::Delete, Wrote::Done) | (Want::Delete | Want::Status, Wrote::Gone) => {
+                let uid = incident.run.uid;
+                self.ledger.remove(id);
+                if let Some(slot) = self.index.find(uid) {
+                    self.decide(slot, now);
+                }
+            }
+            (flown, _) => {
                 incident.failures += 1;
-                let wait = FIRST_RETRY.checked_shl(incident.failures.min(8)).unwrap_or(MAX_RETRY).min(MAX_RETRY);
+                // What is refused or has no place to go will be so for a while.
+                let wait = match result {
+                    Wrote::Refused | Wrote::Gone => MAX_RETRY,
+                    _ => FIRST_RETRY.checked_shl(incident.failures.min(8)).unwrap_or(MAX_RETRY).min(MAX_RETRY),
+                };
                 let at = now.saturating_add(wait);
                 incident.retry_at = at;
                 if incident.want == Want::Nothing {
-                    incident.want = if incident.exists { Want::Status } else { Want::Open };
+                    incident.want = flown;
                 }
                 self.ledger.later.insert((at, id));
             }
         }
-    }
-
-    fn went_well(&mut self, id: Id, written: Option<Want>, now: Secs) {
-        let Some(incident) = self.ledger.all.get_mut(&id) else { return };
-        // The watch may have shown the new object before its create was answered: what counts is what was written.
-        if written == Some(Want::Open) {
-            incident.exists = true;
-            if incident.want != Want::Delete {
-                incident.want = Want::Status;
-            }
-        } else if incident.want == Want::Nothing {
-            // What has been written is on its way back as an observation; it is told once.
-            incident.observed = Some(incident.status(now));
-            self.tell(id);
-        }
-        if let Some(incident) = self.ledger.all.get(&id) {
-            let want = incident.want;
-            if want != Want::Nothing {
-                self.ledger.mark(id, want);
-            }
-        }
-        self.settle(id, now);
     }
 
     /// Events of an incident that has opened or closed: one on the workflow, one on the policy.

@@ -60,6 +60,7 @@ use tally::Tally;
 
 /// Owner of all state. One task calls it; nothing in it waits.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Watchdog {
     pub(crate) config: Config,
     pub(crate) settings: WatchdogSpec,
@@ -84,6 +85,9 @@ pub struct Watchdog {
     synced: bool,
     leading: bool,
     relist_wanted: bool,
+    /// A list of workflows is under way.
+    listing: bool,
+    pulls: u32,
     next_ticket: u64,
 }
 
@@ -93,10 +97,14 @@ impl Watchdog {
         let settings = WatchdogSpec::default();
         let mut argo = ArgoHealth::default();
         argo.set(&settings.argo, 0);
+        let mut index = Index::default();
+        if let Some(own) = &config.namespace {
+            index.set_cover(index::Cover::Namespace(own.as_str().into()));
+        }
         Self {
             config,
             settings,
-            index: Index::default(),
+            index,
             agenda: Agenda::default(),
             pool: Interner::default(),
             policies: Policies::default(),
@@ -115,6 +123,8 @@ impl Watchdog {
             synced: false,
             leading: false,
             relist_wanted: false,
+            listing: false,
+            pulls: 0,
             next_ticket: 0,
         }
     }
@@ -135,8 +145,10 @@ impl Watchdog {
             Input::Policy(seen) => self.policy(*seen, now),
             Input::PolicyGone(key) => self.policy_gone(&key, now),
             Input::Namespace { name, labels } => {
-                if self.policies.set_namespace(&name, labels) && self.policies.pick_namespaces() {
-                    self.relist_wanted |= self.synced;
+                let moved = self.policies.set_namespace(&name, labels);
+                if !moved.is_empty() && self.index.iter().any(|(_, f)| *f.namespace == *name) {
+                    let epoch = self.read_anew();
+                    self.policies.stale_before(&moved, epoch);
                 }
             }
             Input::Settings(object) => self.settings(object.as_deref(), now),
@@ -176,11 +188,21 @@ impl Watchdog {
             Input::Tick => {}
         }
         self.due(now);
-        if std::mem::take(&mut self.relist_wanted) { vec![Effect::Relist] } else { Vec::new() }
+        // A list that is under way is let go on: policies that change all the time must not keep it from ending.
+        if self.relist_wanted && !self.listing {
+            self.relist_wanted = false;
+            return vec![Effect::Relist];
+        }
+        Vec::new()
+    }
+
+    /// The earliest instant at which something becomes due by time alone.
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        [self.next_judged(now), self.next_write_due()].into_iter().flatten().min()
     }
 
     /// The earliest instant at which something is to be judged by time alone.
-    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_judged(&self, now: Timestamp) -> Option<Timestamp> {
         [self.agenda.first(), self.argo.next(secs(now))].into_iter().flatten().min().map(instant)
     }
 
@@ -192,16 +214,23 @@ impl Watchdog {
         [self.ledger.next_expiry(), self.statuses.next_due()].into_iter().flatten().min().map(instant)
     }
 
+    /// The most urgent write, if any: closing and opening incidents, then statuses, events, and clearing up.
+    pub fn next_write(&mut self, now: Timestamp) -> Option<Write> {
+        if self.may_write() { self.pull(secs(now)) } else { None }
+    }
+
+    /// We lead, and know both what is and what has been said of it.
     fn may_write(&self) -> bool {
         self.leading && self.synced && self.ledger.listed
     }
 
-    /// The most urgent write, if any: closing and opening incidents, then statuses, events, and clearing up.
-    pub fn next_write(&mut self, now: Timestamp) -> Option<Write> {
-        if !self.may_write() {
-            return None;
+    /// Asks for a relist; facts read before the epoch that comes back were read for policies that have changed.
+    fn read_anew(&mut self) -> u32 {
+        if self.epoch == 0 {
+            return 0;
         }
-        self.pull(secs(now))
+        self.relist_wanted = true;
+        self.epoch + 1
     }
 
     /// What surrounds a diagnosis made now.

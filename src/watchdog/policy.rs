@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::facts::Facts;
 use super::intern::{Labels, label};
 use super::observe::Observe;
 use crate::api::incident::PolicyKind;
@@ -142,6 +143,17 @@ impl Policy {
         self.uid == other.uid && self.shape == other.shape
     }
 
+    /// All that a verdict depends on besides what facts are read by.
+    pub fn thresholds(&self) -> impl Iterator<Item = Secs> {
+        self.detections.iter().map(|d| d.after)
+    }
+
+    /// Where the detections of an older form stand now.
+    pub fn places_of(&self, old: &Self) -> Vec<Option<u16>> {
+        let place = |o: &Detection| self.detections.iter().position(|d| d.kind == o.kind && d.name == o.name);
+        old.detections.iter().map(|o| u16::try_from(place(o)?).ok()).collect()
+    }
+
     pub fn after(&self, kind: DetectionType) -> Option<Secs> {
         self.detections.iter().find(|d| d.kind == kind).map(|d| d.after)
     }
@@ -183,6 +195,8 @@ pub struct Policies {
     namespaces: HashMap<String, BTreeMap<String, String>>,
     /// Candidates of a namespace in order; emptied on every change.
     lines: HashMap<Arc<str>, Vec<u16>>,
+    /// The highest `Policy::from_epoch` so far.
+    newest: u32,
 }
 
 impl Policies {
@@ -204,6 +218,7 @@ impl Policies {
 
     pub fn put(&mut self, policy: Policy) {
         self.lines.clear();
+        self.newest = self.newest.max(policy.from_epoch);
         if let Some((_, place)) = self.all.iter_mut().find(|(key, _)| *key == policy.key) {
             *place = Some(policy);
         } else if self.all.len() < usize::from(u16::MAX) {
@@ -216,16 +231,39 @@ impl Policies {
         self.all.iter_mut().find(|(k, _)| k == key)?.1.take()
     }
 
-    /// Labels of a namespace; `None` when it has gone.
-    pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> bool {
-        let changed = match labels {
-            Some(labels) => self.namespaces.insert(name.to_owned(), labels.clone()).as_ref() != Some(&labels),
-            None => self.namespaces.remove(name).is_some(),
+    /// Labels of a namespace, `None` when it has gone; the policies that reach it now and did not, or the reverse.
+    #[allow(clippy::needless_pass_by_value)] // the caller has no use for the labels
+    pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> Vec<u16> {
+        let old = match labels.clone() {
+            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
+            None => self.namespaces.remove(name),
         };
-        if changed {
-            self.lines.remove(name);
+        let moved = self.iter().filter(|(_, p)| p.reaches(name, old.as_ref()) != p.reaches(name, labels.as_ref()));
+        let moved: Vec<u16> = moved.map(|(i, _)| i).collect();
+        self.lines.remove(name);
+        moved
+    }
+
+    /// Facts read before `epoch` were read before these policies reached as far as they do now.
+    pub fn stale_before(&mut self, policies: &[u16], epoch: u32) {
+        for index in policies {
+            if let Some(policy) = self.get_mut(*index) {
+                policy.from_epoch = epoch;
+            }
         }
-        changed
+        self.newest = self.newest.max(epoch);
+    }
+
+    /// Whether the facts were read before a policy that governs them, or may do so, came to be as it is.
+    pub fn is_stale(&self, facts: &Facts) -> bool {
+        if facts.epoch >= self.newest {
+            return false;
+        }
+        let governor = facts.governor().and_then(|i| self.get(i));
+        let labels = self.namespaces.get(&*facts.namespace);
+        let before = |p: &Policy| governor.is_none_or(|g| (p.rank, &p.key) < (g.rank, &g.key));
+        governor.is_some_and(|g| facts.epoch < g.from_epoch)
+            || self.iter().any(|(_, p)| facts.epoch < p.from_epoch && p.reaches(&facts.namespace, labels) && before(p))
     }
 
     /// The policies that match a workflow, in line: the first governs.
@@ -242,11 +280,6 @@ impl Policies {
                 policy.is_some_and(|p| p.selects(labels, template))
             })
             .collect()
-    }
-
-    /// Whether any policy picks namespaces by label.
-    pub fn pick_namespaces(&self) -> bool {
-        self.iter().any(|(_, p)| !p.namespaces.is_empty())
     }
 
     fn line(&self, namespace: &str) -> Vec<u16> {

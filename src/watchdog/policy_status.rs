@@ -35,7 +35,7 @@ pub struct Statuses {
     watchdog: Option<(i64, WatchdogStatus)>,
     watchdog_wanted: Option<WatchdogStatus>,
     watchdog_written: Secs,
-    touched: bool,
+    refresh_at: Option<Secs>,
     refreshed: Secs,
     next: u64,
     every: Secs,
@@ -45,6 +45,8 @@ pub struct Statuses {
 const WATCHDOG: u64 = 0;
 /// How often what is said is worked out anew.
 const REFRESH: Secs = 2;
+/// The same for counts alone: each workflow that comes or goes moves one.
+const DRIFT: Secs = 30;
 
 impl Statuses {
     pub fn seen(
@@ -70,37 +72,46 @@ impl Statuses {
             in_flight: old.as_ref().is_some_and(|o| o.in_flight),
         };
         self.policies.insert(origin.key.clone(), fresh);
-        self.touched = true;
+        self.touch();
     }
 
     pub fn gone(&mut self, key: &PolicyKey) {
         self.policies.remove(key);
-        self.touched = true;
+        self.touch();
     }
 
     pub fn watchdog_seen(&mut self, object: Option<&WatchdogObject>) {
         self.watchdog = object.map(|o| (o.metadata.generation.unwrap_or(1), o.status.clone().unwrap_or_default()));
-        self.touched = true;
+        self.touch();
     }
 
-    /// Something has changed that may be said in a status.
+    /// Something has changed that is to be said soon.
     pub fn touch(&mut self) {
-        self.touched = true;
+        self.refresh_in(REFRESH);
+    }
+
+    /// A count or a next threshold may have changed.
+    pub fn drift(&mut self) {
+        self.refresh_in(DRIFT);
+    }
+
+    fn refresh_in(&mut self, after: Secs) {
+        let at = self.refreshed.saturating_add(after);
+        self.refresh_at = Some(self.refresh_at.map_or(at, |known| known.min(at)));
     }
 
     pub fn restart(&mut self) {
-        self.touched = true;
+        self.touch();
         for e in self.policies.values_mut() {
             e.in_flight = false;
         }
     }
 
     pub fn stale(&self, now: Secs) -> bool {
-        self.touched && self.refreshed.saturating_add(REFRESH) <= now
+        self.refresh_at.is_some_and(|at| at <= now)
     }
 
     pub fn next_due(&self) -> Option<Secs> {
-        let refresh = self.touched.then(|| self.refreshed.saturating_add(REFRESH));
         let write = self
             .policies
             .values()
@@ -108,7 +119,7 @@ impl Statuses {
             .map(|e| e.written_at.saturating_add(self.every))
             .min();
         let own = self.watchdog_wanted.as_ref().map(|_| self.watchdog_written.saturating_add(self.every));
-        [refresh, write, own].into_iter().flatten().min()
+        [self.refresh_at, write, own].into_iter().flatten().min()
     }
 
     pub fn waiting(&self) -> usize {
@@ -139,7 +150,7 @@ impl Statuses {
     pub fn wrote(&mut self, n: u64, result: Wrote, now: Secs) {
         if n == WATCHDOG {
             if result == Wrote::Failed {
-                self.touched = true;
+                self.touch();
                 self.watchdog_written = now;
                 if let Some((_, observed)) = &mut self.watchdog {
                     *observed = WatchdogStatus::default();
@@ -151,7 +162,7 @@ impl Statuses {
             entry.in_flight = false;
             if result == Wrote::Failed {
                 entry.observed = PolicyStatus::default();
-                self.touched = true;
+                self.touch();
             }
         }
     }
@@ -181,12 +192,19 @@ struct Seen {
 
 impl Watchdog {
     pub(super) fn refresh_statuses(&mut self, now: Secs) {
-        self.statuses.touched = false;
+        self.statuses.refresh_at = None;
         self.statuses.refreshed = now;
         self.statuses.every = self.config.status_every;
         let mut seen: HashMap<u16, Seen> = HashMap::new();
-        for (slot, facts) in self.index.iter().filter(|(_, f)| !f.is_finished()) {
+        for (slot, facts) in self.index.iter() {
             let Some(governor) = facts.governor() else { continue };
+            // A finished one may be stuck too: its deletion is blocked.
+            if let Some(stuck) = self.stuck.get(&slot) {
+                seen.entry(governor).or_default().count(facts, stuck, self.policies.get(governor));
+            }
+            if facts.is_finished() {
+                continue;
+            }
             for other in facts.line.iter().skip(1) {
                 let s = seen.entry(*other).or_default();
                 s.elsewhere += 1;
@@ -199,9 +217,6 @@ impl Watchdog {
             s.matched += 1;
             if facts.deadline != 0 && s.next.as_ref().is_none_or(|(at, _)| facts.deadline < *at) {
                 s.next = Some((facts.deadline, format!("{}/{}", facts.namespace, facts.name)));
-            }
-            if let Some(stuck) = self.stuck.get(&slot) {
-                s.count(facts, stuck, self.policies.get(governor));
             }
         }
         let keys: Vec<PolicyKey> = self.statuses.policies.keys().cloned().collect();

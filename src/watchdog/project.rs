@@ -307,16 +307,16 @@ fn progress(text: &str) -> (u16, u16) {
 fn held(lock: &Lock<'_>, workflow: &Workflow<'_>) -> HeldLock {
     let holder = |text: &Text<'_>| {
         let mut parts = text.split('/');
-        match (parts.next(), parts.next()) {
-            (Some(namespace), Some(name)) => (cut(namespace).into(), cut(name).into()),
-            (Some(name), None) => (workflow.meta.namespace.as_ref().into(), cut(name).into()),
-            _ => ("".into(), "".into()),
-        }
+        let (namespace, name) = match (parts.next()?, parts.next()) {
+            (namespace, Some(name)) => (namespace, name),
+            (name, None) => (workflow.meta.namespace.as_ref(), name),
+        };
+        let readable = !namespace.is_empty() && !name.is_empty() && cut(name) == name;
+        readable.then(|| (cut(namespace).into(), name.into()))
     };
-    HeldLock {
-        name: cut(&lock.name).into(),
-        holders: lock.holders.iter().filter(|h| !h.is_empty()).take(MAX_LOCKS).map(holder).collect(),
-    }
+    let holders: Vec<_> = lock.holders.iter().filter_map(holder).take(MAX_LOCKS).collect();
+    let all = lock.holders.iter().filter(|h| !h.is_empty()).count();
+    HeldLock { name: cut(&lock.name).into(), unnamed: u32::try_from(all - holders.len()).unwrap_or(u32::MAX), holders }
 }
 
 fn marks(workflow: &Workflow<'_>) -> Marks {
@@ -356,6 +356,10 @@ pub fn node_id(node: &crate::api::workflow::Node<'_>) -> u32 {
 }
 
 impl ActiveNode {
+    pub fn is_pod(&self) -> bool {
+        matches!(self.kind, crate::api::workflow::NodeKind::Pod | crate::api::workflow::NodeKind::Container)
+    }
+
     /// A Suspend node that waits now.
     pub fn is_suspension(&self) -> bool {
         self.kind == crate::api::workflow::NodeKind::Suspend && self.phase == crate::api::workflow::NodePhase::Running

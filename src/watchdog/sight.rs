@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::detect::locks::of_node_id;
 use super::facts::{Facts, Uid};
 use super::index::Slot;
 use super::input::{PodSeen, PolicySeen};
@@ -16,12 +17,16 @@ use crate::api::workflow::Workflow;
 impl Watchdog {
     pub(super) fn list_begin(&mut self) {
         self.epoch += 1;
+        self.listing = true;
+        // Whatever has changed until now is what this list is read for.
+        self.relist_wanted = false;
     }
 
     /// What the list did not show has gone (mark and sweep: no second copy).
     pub(super) fn list_end(&mut self, now: Timestamp) {
         let first = !self.synced;
         self.synced = true;
+        self.listing = false;
         for slot in self.index.slots() {
             if self.index.get(slot).is_some_and(|f| f.epoch != self.epoch) {
                 self.remove(slot, now);
@@ -67,13 +72,18 @@ impl Watchdog {
         }
         let mut facts = facts;
         facts.completion_counted |= self.leading && self.synced && facts.is_finished();
+        let another = old_slot.and_then(|s| self.index.get(s)).is_none_or(|o| o.run() != facts.run());
         let slot = self.index.put(facts);
+        if another {
+            self.adopt_clocks(slot);
+        }
         self.note_waiting(slot);
         if !self.synced {
             return;
         }
         self.judge(slot, now);
         if finished_now || appeared {
+            self.statuses.drift();
             self.judge_waiters(slot, now);
         }
     }
@@ -100,9 +110,10 @@ impl Watchdog {
         self.agenda.set(slot, facts.deadline, 0);
         self.ledger.drop_candidate(slot);
         self.unset_waiting(slot, &facts);
-        if self.stuck.remove(&slot).is_some() || self.unknown.remove(&slot).is_some() {
+        if self.stuck.remove(&slot).is_some() | self.unknown.remove(&slot).is_some() {
             self.statuses.touch();
         }
+        self.statuses.drift();
         self.run_gone(&facts, secs(now));
         self.judge_waiters_of(&facts.namespace, &facts.name, now);
     }
@@ -120,8 +131,8 @@ impl Watchdog {
 
     fn note_waiting(&mut self, slot: Slot) {
         let Some(facts) = self.index.get(slot) else { return };
-        for holder in facts.waiting().iter().flat_map(|l| &l.holders) {
-            let slots = self.waiters.entry(holder.clone()).or_default();
+        for holder in named(facts) {
+            let slots = self.waiters.entry(holder).or_default();
             if !slots.contains(&slot) {
                 slots.push(slot);
             }
@@ -129,11 +140,11 @@ impl Watchdog {
     }
 
     fn unset_waiting(&mut self, slot: Slot, facts: &Facts) {
-        for holder in facts.waiting().iter().flat_map(|l| &l.holders) {
-            if let Some(slots) = self.waiters.get_mut(holder) {
+        for holder in named(facts) {
+            if let Some(slots) = self.waiters.get_mut(&holder) {
                 slots.retain(|s| *s != slot);
                 if slots.is_empty() {
-                    self.waiters.remove(holder);
+                    self.waiters.remove(&holder);
                 }
             }
         }
@@ -166,23 +177,47 @@ impl Watchdog {
         self.tally.policy_seen(&key.label());
         let Some(mut policy) = compiled else {
             if self.policies.remove(&key).is_some() {
-                self.relist_wanted |= self.synced;
+                self.read_anew();
             }
             return;
         };
-        let known = self.policies.find(&key).and_then(|i| self.policies.get(i));
+        let known = self.policies.find(&key).and_then(|i| Some((i, self.policies.get(i)?)));
         match known {
-            Some(old) if old.reads_as(&policy) => {
+            Some((_, old)) if old.reads_as(&policy) => {
+                let thresholds = old.thresholds().ne(policy.thresholds());
+                // The values seen so far count towards their bound.
+                policy.observe.clone_from(&old.observe);
                 policy.from_epoch = old.from_epoch;
                 self.policies.put(policy);
-                self.judge_all(now);
+                if thresholds {
+                    self.judge_all(now);
+                }
             }
-            _ => {
-                policy.from_epoch = if self.synced { self.epoch + 1 } else { self.epoch };
+            known => {
+                let places = known.map(|(index, old)| (index, policy.places_of(old)));
+                policy.from_epoch = self.read_anew();
                 self.policies.put(policy);
-                self.relist_wanted |= self.synced;
+                if let Some((index, places)) = places {
+                    self.move_holds(index, &places);
+                }
             }
         }
+    }
+
+    /// What holds under a policy is known by its place among the detections; these have changed.
+    fn move_holds(&mut self, policy: u16, places: &[Option<u16>]) {
+        self.stuck.retain(|_, stuck| {
+            if stuck.policy == policy {
+                stuck.holds.retain_mut(|h| match places.get(usize::from(h.detection)) {
+                    Some(Some(place)) => {
+                        h.detection = *place;
+                        true
+                    }
+                    _ => false,
+                });
+            }
+            !stuck.holds.is_empty()
+        });
     }
 
     pub(super) fn policy_gone(&mut self, key: &PolicyKey, now: Timestamp) {
@@ -191,15 +226,19 @@ impl Watchdog {
             self.tally.policy_gone(&key.label());
         }
         if self.policies.remove(key).is_some() {
-            self.relist_wanted |= self.synced;
+            self.read_anew();
             self.judge_all(now);
         }
     }
 
     pub(super) fn settings(&mut self, object: Option<&WatchdogObject>, now: Timestamp) {
-        self.settings = super::input::settings(object);
-        self.argo.set(&self.settings.argo, secs(now));
+        let settings = super::input::settings(object);
         self.statuses.watchdog_seen(object);
+        if settings == self.settings {
+            return;
+        }
+        self.settings = settings;
+        self.argo.set(&self.settings.argo, secs(now));
         self.judge_all(now);
     }
 
@@ -218,4 +257,13 @@ impl Watchdog {
             self.judge(slot, now);
         }
     }
+}
+
+/// The workflows that the holders of a run's locks may mean: a name may be a node id of an old Argo.
+fn named(facts: &Facts) -> impl Iterator<Item = (Box<str>, Box<str>)> {
+    let holders = facts.waiting().iter().flat_map(|l| &l.holders);
+    holders.flat_map(|(namespace, name)| {
+        let names = [Some(&**name), of_node_id(name)];
+        names.into_iter().flatten().map(|n| (namespace.clone(), n.into()))
+    })
 }

@@ -46,10 +46,12 @@ impl Watchdog {
         let at = secs(now);
         self.mark_wedged(slot, at);
         let Some(facts) = self.index.get(slot) else { return };
+        if self.policies.is_stale(facts) {
+            // The relist that was asked for will read it anew.
+            return;
+        }
         let policy = facts.governor().and_then(|i| Some((i, self.policies.get(i)?)));
         let verdict = match policy {
-            // Read for an older form of the policy: the relist that was asked for will read it anew.
-            Some((_, p)) if facts.epoch < p.from_epoch => return,
             Some((_, p)) => {
                 let around = Around { index: &self.index, argo: &self.argo, pods: &self.pods, blind: self.blind };
                 diagnose(facts, p, &around, at)
@@ -59,27 +61,24 @@ impl Watchdog {
         let governor = policy.map_or(u16::MAX, |(i, _)| i);
         let (run, old_deadline) = (facts.run(), facts.deadline);
         self.agenda.set(slot, old_deadline, verdict.next);
-        if let Some(facts) = self.index.get_mut(slot) {
+        if let Some(facts) = self.index.get_mut(slot)
+            && facts.deadline != verdict.next
+        {
             facts.deadline = verdict.next;
+            self.statuses.drift();
         }
         self.learn(slot, run, governor, verdict, now, due);
         self.decide(slot, at);
     }
 
-    fn learn(&mut self, slot: Slot, run: Run, governor: u16, verdict: Diagnosis, now: Timestamp, due: Secs) {
+    fn learn(&mut self, slot: Slot, run: Run, governor: u16, mut verdict: Diagnosis, now: Timestamp, due: Secs) {
         let unknown_before = match verdict.unknown {
             Some(reason) => self.unknown.insert(slot, reason),
             None => self.unknown.remove(&slot),
         };
         let before = self.stuck.get(&slot);
-        // What can't be judged now stays what it was: Unknown never closes and never opens anything.
-        if verdict.unknown.is_some()
-            && verdict.holds.is_empty()
-            && before.is_some_and(|b| b.run == run && b.policy == governor)
-        {
-            return;
-        }
         let known = before.filter(|b| b.run == run && b.policy == governor).map_or(&[][..], |b| &b.holds);
+        verdict.keep_undecided(known);
         let new: Vec<_> =
             verdict.holds.iter().filter(|h| known.iter().all(|k| k.detection != h.detection)).cloned().collect();
         if self.leading

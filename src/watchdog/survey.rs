@@ -18,7 +18,7 @@ pub const NEXT: &str = "nothing (observes only)";
 
 /// A hold with its words.
 pub fn holding(scene: &Scene<'_>, policy: &Policy, hold: &Hold) -> Holding {
-    let node = hold.node.and_then(|i| scene.facts.nodes.get(usize::from(i)));
+    let node = hold.node.and_then(|id| scene.facts.active_node(id));
     Holding {
         name: policy.detections.get(usize::from(hold.detection)).map_or_else(String::new, |d| d.name.clone()),
         kind: hold.kind,

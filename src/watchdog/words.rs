@@ -2,7 +2,7 @@
 
 use super::detect::locks;
 use super::diagnosis::Hold;
-use super::facts::{ActiveNode, Facts};
+use super::facts::{ActiveNode, Facts, Phase};
 use super::index::Index;
 use super::pods::StrayPods;
 use crate::api::reasons::Reason;
@@ -36,7 +36,7 @@ impl Scene<'_> {
     /// One sentence: what is wrong, at which node, because of what.
     pub fn message(&self, hold: &Hold) -> String {
         let facts = self.facts;
-        let node = hold.node.and_then(|i| facts.nodes.get(usize::from(i)));
+        let node = hold.node.and_then(|id| facts.active_node(id));
         let at = |n: Option<&ActiveNode>| n.map_or_else(|| "a node".to_owned(), |n| format!("node {:?}", &*n.display));
         let cause = node.and_then(|n| n.cause.as_deref()).unwrap_or("");
         let said = if cause.is_empty() { String::new() } else { format!(": {cause}") };
@@ -57,7 +57,10 @@ impl Scene<'_> {
                 facts.shutdown.as_str()
             ),
             Reason::ExitHandlerRunning => format!("told to {}, its exit handler still runs", self.shutdown()),
-            Reason::PodsRemain => format!("told to {}, {} pods remain", self.shutdown(), facts.nodes.len()),
+            Reason::PodsRemain => {
+                let n = facts.nodes.iter().filter(|n| n.is_pod()).count();
+                format!("told to {}, {n} {}", self.shutdown(), if n == 1 { "pod remains" } else { "pods remain" })
+            }
             Reason::LockWait => format!("told to {}, it still waits for {}", self.shutdown(), self.lock()),
             Reason::HolderGone => format!("waits for {}, which no longer exists", self.dead_lock()),
             Reason::HolderFinished => format!("waits for {}, which has finished", self.dead_lock()),
@@ -87,6 +90,7 @@ impl Scene<'_> {
             Reason::AutoResumeOverdue => format!("{} should have resumed by itself", at(node)),
             Reason::NodeOverAge => format!("{} is still running", at(node)),
             Reason::NoNodeChange => "no node has started or finished".to_owned(),
+            Reason::OverAge if facts.phase == Phase::Unset => "still not started".to_owned(),
             Reason::OverAge => format!("still {}", facts.phase.as_str()),
             Reason::Unexplained => {
                 let message = facts.rare.as_ref().map_or("", |r| &r.message);
@@ -101,14 +105,10 @@ impl Scene<'_> {
 
     fn lock(&self) -> String {
         let Some(lock) = self.facts.waiting().first() else { return "a lock".to_owned() };
-        match lock.holders.first() {
-            Some((namespace, name)) if lock.holders.len() == 1 => {
-                format!("lock {} held by {namespace}/{name}", lock.name)
-            }
-            Some((namespace, name)) => {
-                format!("lock {} held by {namespace}/{name} and {} more", lock.name, lock.holders.len() - 1)
-            }
-            None => format!("lock {}", lock.name),
+        let Some((namespace, name)) = lock.holders.first() else { return format!("lock {}", lock.name) };
+        match lock.holders.len() - 1 + lock.unnamed as usize {
+            0 => format!("lock {} held by {namespace}/{name}", lock.name),
+            more => format!("lock {} held by {namespace}/{name} and {more} more", lock.name),
         }
     }
 

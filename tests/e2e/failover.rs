@@ -58,6 +58,7 @@ pub async fn the_leader_is_killed(ground: &Ground) -> Result<()> {
     println!(
         "takeover after {took:?}; {truth} completions, counted {counted} ({dead} by the dead), {unseen} in between"
     );
+    #[allow(clippy::cast_possible_truncation)] // a whole number
     let (counted, all) = (counted as i64, i64::try_from(truth)?);
     ensure!(counted <= all, "{counted} counted, only {all} finished");
     ensure!(counted >= all - i64::try_from(unseen)?, "{counted} counted of {all}, {unseen} finished in between");

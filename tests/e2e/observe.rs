@@ -29,8 +29,7 @@ pub async fn a_crowd_comes_and_goes(ground: &Ground) -> Result<()> {
     let limit = Duration::from_secs(120);
     ground.wait(NAMESPACE, &[Open], 100, limit, &operator).await.context("open")?;
     ground.terminate(&staying).await?;
-    let all =
-        ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], 100, limit, &operator).await.context("closed")?;
+    let all = ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], 100, limit, &operator).await.context("closed")?;
     for workflow in &passing {
         ground.bed.wait_for_phase(workflow, "Succeeded", Duration::from_secs(30)).await?;
     }

@@ -1,10 +1,8 @@
 //! Taken up, told to stop, deleted: what should happen to a workflow and doesn't.
 
-use super::nodes;
 use crate::api::reasons::Reason;
-use crate::api::workflow::NodeKind;
 use crate::watchdog::diagnosis::Found;
-use crate::watchdog::facts::{Facts, Phase, Shutdown};
+use crate::watchdog::facts::{ActiveNode, Facts, Phase, Shutdown};
 use crate::watchdog::health::ArgoHealth;
 
 /// Deleted, but a finalizer holds the object.
@@ -32,12 +30,12 @@ pub fn stopping(facts: &Facts) -> Found {
     let reason = if facts.suspended_since != 0 {
         // argo-workflows #17041: with spec.suspend a shutdown is a silent no-op.
         Reason::ShutdownIgnoredWhileSuspended
+    } else if facts.nodes.iter().any(|n| n.hooked) {
+        Reason::ExitHandlerRunning
+    } else if facts.nodes.iter().any(ActiveNode::is_pod) {
+        Reason::PodsRemain
     } else if !facts.waiting().is_empty() {
         Reason::LockWait
-    } else if nodes(facts).any(|(_, n)| n.hooked) {
-        Reason::ExitHandlerRunning
-    } else if nodes(facts).any(|(_, n)| matches!(n.kind, NodeKind::Pod | NodeKind::Container)) {
-        Reason::PodsRemain
     } else {
         Reason::Unexplained
     };

@@ -17,8 +17,8 @@ pub fn wedged(facts: &Facts, index: &Index) -> Found {
 /// The first lock the workflow waits for whose holders are all gone or finished.
 pub fn dead<'f>(facts: &'f Facts, index: &Index) -> Option<(&'f HeldLock, Reason)> {
     facts.waiting().iter().find_map(|lock| {
-        if lock.holders.is_empty() {
-            // Argo names nobody: nothing to prove the lock dead with (I12).
+        if lock.holders.is_empty() || lock.unnamed > 0 {
+            // Argo names nobody, or somebody whom we don't know: nothing to prove the lock dead with (I12).
             return None;
         }
         let mut reason = Reason::HolderGone;
@@ -36,9 +36,11 @@ pub fn dead<'f>(facts: &'f Facts, index: &Index) -> Option<(&'f HeldLock, Reason
 
 /// The workflow that a holder's name means; old Argo versions write a node id, `<workflow>-<number>`.
 pub fn holder(index: &Index, namespace: &str, name: &str) -> Option<Slot> {
-    index.find_name(namespace, name).or_else(|| {
-        let (workflow, number) = name.rsplit_once('-')?;
-        let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        if is_number { index.find_name(namespace, workflow) } else { None }
-    })
+    index.find_name(namespace, name).or_else(|| index.find_name(namespace, of_node_id(name)?))
+}
+
+/// The workflow of a node id.
+pub fn of_node_id(name: &str) -> Option<&str> {
+    let (workflow, number) = name.rsplit_once('-')?;
+    (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(workflow)
 }

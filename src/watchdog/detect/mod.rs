@@ -9,7 +9,7 @@ pub mod suspended;
 
 use super::facts::{ActiveNode, Facts};
 
-/// Active nodes with their places.
-pub(super) fn nodes(facts: &Facts) -> impl Iterator<Item = (u16, &ActiveNode)> {
-    (0..).zip(facts.nodes.iter())
+/// Active nodes with a start; a state without a time can't be judged and must not hide another.
+pub(super) fn nodes(facts: &Facts) -> impl Iterator<Item = &ActiveNode> {
+    facts.nodes.iter().filter(|n| n.started != 0)
 }

@@ -15,11 +15,11 @@ pub fn pending(facts: &Facts, pods: &StrayPods) -> Found {
     }
     let stray = pods.of(&facts.namespace, &facts.name);
     nodes(facts)
-        .filter(|(_, n)| n.phase == NodePhase::Pending && n.kind != NodeKind::Suspend)
+        .filter(|n| n.phase == NodePhase::Pending && n.kind != NodeKind::Suspend)
         // Its pod has run and finished: that is a lost result, not a wait to start.
-        .filter(|(_, n)| stray.iter().all(|pod| pod.node != n.id))
-        .min_by_key(|(_, n)| n.started)
-        .map(|(i, n)| (of_node(n.cause.as_deref().unwrap_or(""), n.kind), n.started, Some(i)))
+        .filter(|n| stray.iter().all(|pod| pod.node != n.id))
+        .min_by_key(|n| n.started)
+        .map(|n| (of_node(n.cause.as_deref().unwrap_or(""), n.kind), n.started, Some(n.id)))
 }
 
 /// Messages of the controller (`workflow/controller/operator.go`, `workflow/sync`).

@@ -13,7 +13,7 @@ pub fn lost(facts: &Facts, pods: &StrayPods) -> Found {
     let stray = pods
         .of(&facts.namespace, &facts.name)
         .iter()
-        .filter_map(|pod| Some((pod.finished, nodes(facts).find(|(_, n)| n.id == pod.node)?.0)))
+        .filter_map(|pod| Some((pod.finished, nodes(facts).find(|n| n.id == pod.node)?.id)))
         .min();
     match (missing, stray) {
         (None, None) => None,

@@ -9,9 +9,9 @@ use crate::watchdog::facts::{Facts, Phase};
 /// The oldest running node that the detection picks. Suspend nodes are never picked; daemons are meant to stay.
 pub fn node_running(facts: &Facts, index: u16) -> Found {
     nodes(facts)
-        .filter(|(_, n)| n.phase == NodePhase::Running && !n.daemoned && n.picked & (1 << index) != 0)
-        .min_by_key(|(_, n)| n.started)
-        .map(|(i, n)| (Reason::NodeOverAge, n.started, Some(i)))
+        .filter(|n| n.phase == NodePhase::Running && !n.daemoned && n.picked & (1 << index) != 0)
+        .min_by_key(|n| n.started)
+        .map(|n| (Reason::NodeOverAge, n.started, Some(n.id)))
 }
 
 /// No node has started or finished, though nothing that is known to last is at work.
@@ -19,8 +19,10 @@ pub fn no_progress(facts: &Facts) -> Found {
     if facts.phase != Phase::Running || facts.suspended_since != 0 {
         return None;
     }
-    let lasting = nodes(facts)
-        .any(|(_, n)| n.is_suspension() || (n.kind.is_leaf() && n.phase == NodePhase::Running && !n.daemoned));
+    let lasting = facts
+        .nodes
+        .iter()
+        .any(|n| n.is_suspension() || (n.kind.is_leaf() && n.phase == NodePhase::Running && !n.daemoned));
     (!lasting).then_some((Reason::NoNodeChange, facts.last_change, None))
 }
 

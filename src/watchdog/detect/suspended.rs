@@ -17,7 +17,7 @@ pub fn suspended(facts: &Facts, detection: &Detection, index: u16) -> State {
         // It is being stopped: StoppingTooLong watches that.
         return State::Absent;
     }
-    let mut first: Option<(Secs, Reason, Secs, Option<u16>)> = None;
+    let mut first: Option<(Secs, Reason, Secs, Option<u32>)> = None;
     let mut consider = |due: Secs, reason, since, node| {
         if since != 0 && first.is_none_or(|(d, ..)| due < d) {
             first = Some((due, reason, since, node));
@@ -29,13 +29,13 @@ pub fn suspended(facts: &Facts, detection: &Detection, index: u16) -> State {
     }
     let looks_at_nodes = detection.scope != SuspendedScope::Workflow;
     if looks_at_nodes {
-        for (i, node) in nodes(facts).filter(|(_, n)| n.is_suspension() && n.picked & (1 << index) != 0) {
+        for node in nodes(facts).filter(|n| n.is_suspension() && n.picked & (1 << index) != 0) {
             let due = node.started.saturating_add(detection.after);
             if node.resumes == 0 {
-                consider(due, Reason::AwaitingResume, node.started, Some(i));
+                consider(due, Reason::AwaitingResume, node.started, Some(node.id));
             } else {
                 let overdue = node.resumes.saturating_add(RESUME_GRACE);
-                consider(due.max(overdue), Reason::AutoResumeOverdue, node.resumes, Some(i));
+                consider(due.max(overdue), Reason::AutoResumeOverdue, node.resumes, Some(node.id));
             }
         }
     }
