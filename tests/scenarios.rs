@@ -4,6 +4,7 @@
 //! One story: `SCENARIO=relapse cargo test --test scenarios` plays those whose name holds the text.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::pedantic, clippy::style)] // the tellers of stories are no product code
 
 #[path = "scenarios/play.rs"]
 mod play;
