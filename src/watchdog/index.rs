@@ -1,7 +1,9 @@
 //! Facts by slot, found by uid and by name; relists sweep what they did not see (no second copy).
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+
+use hashbrown::HashTable;
 
 use super::facts::{Facts, Uid};
 
@@ -13,10 +15,9 @@ pub struct Slot(pub u32);
 pub struct Index {
     facts: Vec<Option<Facts>>,
     free: Vec<Slot>,
-    by_uid: HashMap<Uid, Slot>,
-    /// Hash of namespace and name; the facts decide in the rare case that two share one.
-    by_name: HashMap<u64, Slot>,
-    hasher: BuildHasherDefault<DefaultHasher>,
+    /// Slots only, 5 bytes a workflow: what they are found by stands in the facts.
+    by_uid: HashTable<Slot>,
+    by_name: HashTable<Slot>,
     /// What the index doesn't cover: absence from it proves nothing there.
     cover: Cover,
     /// Workflows that were looked for and are known not to exist.
@@ -43,12 +44,12 @@ impl Index {
     }
 
     pub fn find(&self, uid: Uid) -> Option<Slot> {
-        self.by_uid.get(&uid).copied()
+        self.by_uid.find(hash(uid), |s| self.get(*s).is_some_and(|f| f.uid == uid)).copied()
     }
 
     pub fn find_name(&self, namespace: &str, name: &str) -> Option<Slot> {
-        let slot = *self.by_name.get(&self.key(namespace, name))?;
-        self.get(slot).filter(|f| &*f.namespace == namespace && &*f.name == name).map(|_| slot)
+        let named = |s: &Slot| self.get(*s).is_some_and(|f| &*f.namespace == namespace && &*f.name == name);
+        self.by_name.find(hash((namespace, name)), named).copied()
     }
 
     pub fn set_cover(&mut self, cover: Cover) {
@@ -78,32 +79,52 @@ impl Index {
 
     /// Puts facts in, replacing those of the same uid.
     pub fn put(&mut self, facts: Facts) -> Slot {
-        let key = self.key(&facts.namespace, &facts.name);
-        let slot = match self.by_uid.get(&facts.uid) {
-            Some(slot) => *slot,
-            None => self.free.pop().unwrap_or_else(|| {
-                self.facts.push(None);
-                Slot(u32::try_from(self.facts.len() - 1).unwrap_or(u32::MAX))
-            }),
-        };
-        self.by_uid.insert(facts.uid, slot);
-        self.by_name.insert(key, slot);
+        let known = self.find(facts.uid);
+        if let Some(slot) = known
+            && self.get(slot).is_some_and(|f| f.name != facts.name || f.namespace != facts.namespace)
+        {
+            self.forget_name(slot);
+        }
+        let slot = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
+            self.facts.push(None);
+            Slot(u32::try_from(self.facts.len() - 1).unwrap_or(u32::MAX))
+        });
+        let (uid, name) = (hash(facts.uid), hash((&*facts.namespace, &*facts.name)));
         if let Some(place) = self.facts.get_mut(slot.0 as usize) {
             *place = Some(facts);
         }
+        let all = &self.facts;
+        let of = |slot: &Slot| all.get(slot.0 as usize).and_then(Option::as_ref);
+        if known.is_none() {
+            self.by_uid.insert_unique(uid, slot, |s| of(s).map_or(0, |f| hash(f.uid)));
+        }
+        // A workflow of the same name that has not gone yet gives up its place to the newer one.
+        let named = |s: &Slot| match (of(s), of(&slot)) {
+            (Some(a), Some(b)) => a.namespace == b.namespace && a.name == b.name,
+            _ => false,
+        };
+        let name_of = |s: &Slot| of(s).map_or(0, |f| hash((&*f.namespace, &*f.name)));
+        *self.by_name.entry(name, named, name_of).or_insert(slot).get_mut() = slot;
         slot
     }
 
     pub fn remove(&mut self, slot: Slot) -> Option<Facts> {
-        let facts = self.facts.get_mut(slot.0 as usize)?.take()?;
-        self.by_uid.remove(&facts.uid);
-        let key = self.key(&facts.namespace, &facts.name);
-        // A workflow of the same name may have taken the place already.
-        if self.by_name.get(&key) == Some(&slot) {
-            self.by_name.remove(&key);
+        let uid = hash(self.get(slot)?.uid);
+        self.forget_name(slot);
+        if let Ok(entry) = self.by_uid.find_entry(uid, |s| *s == slot) {
+            entry.remove();
         }
         self.free.push(slot);
-        Some(facts)
+        self.facts.get_mut(slot.0 as usize)?.take()
+    }
+
+    /// A workflow of the same name may have taken the place already: then it stays.
+    fn forget_name(&mut self, slot: Slot) {
+        let Some(facts) = self.get(slot) else { return };
+        let name = hash((&*facts.namespace, &*facts.name));
+        if let Ok(entry) = self.by_name.find_entry(name, |s| *s == slot) {
+            entry.remove();
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Facts)> {
@@ -113,13 +134,11 @@ impl Index {
     pub fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         (0..u32::try_from(self.facts.len()).unwrap_or(u32::MAX)).map(Slot)
     }
+}
 
-    fn key(&self, namespace: &str, name: &str) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        namespace.hash(&mut hasher);
-        name.hash(&mut hasher);
-        std::hash::Hasher::finish(&hasher)
-    }
+/// Uids are random, and names can only be chosen by who may create workflows: no secret key is needed.
+fn hash(value: impl std::hash::Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
 #[cfg(test)]

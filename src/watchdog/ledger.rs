@@ -82,6 +82,10 @@ pub struct Ledger {
     /// Open and closed, and unconfirmed.
     pub confirmed: usize,
     pub unconfirmed: usize,
+    /// Counts whatever may decide which incidents make place; see `make_place`.
+    pub changes: u64,
+    /// What `make_place` has last been done for.
+    pub placed: (u64, usize),
 }
 
 impl Ledger {
@@ -94,6 +98,7 @@ impl Ledger {
     }
 
     pub fn insert(&mut self, incident: Incident) -> Id {
+        self.changes += 1;
         self.next += 1;
         let id = self.next;
         self.by_uid.entry(incident.run.uid).or_default().push(id);
@@ -105,6 +110,7 @@ impl Ledger {
 
     pub fn remove(&mut self, id: Id) -> Option<Incident> {
         let incident = self.all.remove(&id)?;
+        self.changes += 1;
         if let Some(ids) = self.by_uid.get_mut(&incident.run.uid) {
             ids.retain(|i| *i != id);
             if ids.is_empty() {
@@ -120,6 +126,7 @@ impl Ledger {
     }
 
     pub fn confirm(&mut self, id: Id) {
+        self.changes += 1;
         if let Some(incident) = self.all.get_mut(&id)
             && !incident.confirmed
         {
@@ -135,6 +142,7 @@ impl Ledger {
 
     /// Puts an incident in the queue of writes. Closing frees places and comes first, then opening by age.
     pub fn mark(&mut self, id: Id, want: Want) {
+        self.changes += 1;
         let Some(incident) = self.all.get_mut(&id) else { return };
         if want == Want::Delete && !incident.exists && incident.flying == Want::Nothing {
             self.remove(id);
@@ -207,6 +215,7 @@ impl Ledger {
 
     /// Takes an incident for what the server says of it.
     pub fn believe(&mut self, id: Id, now: Secs) {
+        self.changes += 1;
         let Some(incident) = self.all.get_mut(&id) else { return };
         let status = incident.observed.clone().unwrap_or_default();
         let condition = |kind| condition::find(&status.conditions, kind).filter(|c| c.status == ConditionStatus::True);

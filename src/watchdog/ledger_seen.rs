@@ -22,6 +22,7 @@ impl Watchdog {
         if let Some(id) = self.ledger.find(&namespace, name) {
             let Some(known) = self.ledger.all.get_mut(&id) else { return };
             known.exists = true;
+            self.ledger.changes += 1;
             // A creation heard of late says nothing of a status that has been written since.
             if object.status.is_some() || known.observed.is_none() {
                 known.observed.clone_from(&object.status);

@@ -91,7 +91,9 @@ impl Watchdog {
     /// Over the cap the oldest closed incidents make place for runs that are stuck now; open ones never do.
     fn make_place(&mut self) {
         let (confirmed, most) = (self.ledger.confirmed, self.config.max_incidents);
-        if confirmed < most || self.ledger.first_candidate().is_none() {
+        let now = (self.ledger.changes, self.ledger.candidates_waiting());
+        // Asked before each write, and with each event while runs wait for a place: it looks at all incidents.
+        if confirmed < most || now.1 == 0 || self.ledger.placed == now {
             return;
         }
         let leaving = self.ledger.all.values().filter(|i| i.confirmed && i.is_leaving()).count();
@@ -108,6 +110,7 @@ impl Watchdog {
         for (_, id) in closed.into_iter().take(wanted) {
             self.ledger.mark(id, Want::Delete);
         }
+        self.ledger.placed = (self.ledger.changes, self.ledger.candidates_waiting());
     }
 
     pub(super) fn wrote(&mut self, ticket: Ticket, result: Wrote, now: Secs) {
@@ -119,6 +122,7 @@ impl Watchdog {
             return;
         }
         let id = ticket.0;
+        self.ledger.changes += 1;
         let Some(incident) = self.ledger.all.get_mut(&id) else { return };
         let sent = incident.sent.take();
         match (std::mem::replace(&mut incident.flying, Want::Nothing), result) {

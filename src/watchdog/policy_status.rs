@@ -1,10 +1,10 @@
 //! What policies and the Watchdog object say of themselves. Written only when it differs from what the server has, and
 //! each at most once in `Config::status_every`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::effect::Op;
-use super::facts::Facts;
+use super::policy_census::Seen;
 use super::input::Wrote;
 use super::policy::{Origin, PolicyKey};
 use super::{Watchdog, instant};
@@ -178,47 +178,12 @@ impl Statuses {
     }
 }
 
-/// What one pass over the index finds of one policy.
-#[derive(Default)]
-struct Seen {
-    matched: i64,
-    stuck: i64,
-    elsewhere: i64,
-    examples: Vec<String>,
-    oldest: Option<(Secs, String, String)>,
-    next: Option<(Secs, String)>,
-    per_detection: HashMap<u16, i64>,
-}
-
 impl Watchdog {
     pub(super) fn refresh_statuses(&mut self, now: Secs) {
         self.statuses.refresh_at = None;
         self.statuses.refreshed = now;
         self.statuses.every = self.config.status_every;
-        let mut seen: HashMap<u16, Seen> = HashMap::new();
-        for (slot, facts) in self.index.iter() {
-            let Some(governor) = facts.governor() else { continue };
-            // A finished one may be stuck too: its deletion is blocked.
-            if let Some(stuck) = self.stuck.get(&slot) {
-                seen.entry(governor).or_default().count(facts, stuck, self.policies.get(governor));
-            }
-            if facts.is_finished() {
-                continue;
-            }
-            for other in facts.line.iter().skip(1) {
-                let s = seen.entry(*other).or_default();
-                s.elsewhere += 1;
-                if s.examples.len() < 10 {
-                    let by = self.policies.get(governor).map_or("", |p| &p.label);
-                    s.examples.push(format!("{}/{} ({by})", facts.namespace, facts.name));
-                }
-            }
-            let s = seen.entry(governor).or_default();
-            s.matched += 1;
-            if facts.deadline != 0 && s.next.as_ref().is_none_or(|(at, _)| facts.deadline < *at) {
-                s.next = Some((facts.deadline, format!("{}/{}", facts.namespace, facts.name)));
-            }
-        }
+        let (mut seen, unfinished) = self.census();
         let keys: Vec<PolicyKey> = self.statuses.policies.keys().cloned().collect();
         for key in keys {
             let index = self.policies.find(&key);
@@ -228,7 +193,7 @@ impl Watchdog {
                 entry.wanted = (entry.observed != status).then_some(status);
             }
         }
-        let own = self.watchdog_status(now);
+        let own = self.watchdog_status(now, unfinished);
         if let Some((_, observed)) = &self.statuses.watchdog {
             self.statuses.watchdog_wanted = (*observed != own).then_some(own);
         }
@@ -311,7 +276,7 @@ impl Watchdog {
         })
     }
 
-    fn watchdog_status(&self, now: Secs) -> WatchdogStatus {
+    fn watchdog_status(&self, now: Secs, unfinished: i64) -> WatchdogStatus {
         let (generation, observed) = self.statuses.watchdog.clone().unwrap_or_default();
         let (_, open, waiting, _) = self.ledger.counts();
         let mut conditions = observed.conditions.clone();
@@ -366,28 +331,10 @@ impl Watchdog {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             argo: argo.collect(),
             argo_state: self.argo.in_words(),
-            tracked: i64::try_from(self.index.iter().filter(|(_, f)| !f.is_finished()).count()).unwrap_or(i64::MAX),
+            tracked: unfinished,
             stuck: i64::try_from(self.stuck.len()).unwrap_or(i64::MAX),
             incidents: i64::try_from(open + waiting).unwrap_or(i64::MAX),
             acted24h: 0,
-        }
-    }
-}
-
-impl Seen {
-    fn count(&mut self, facts: &Facts, stuck: &super::stuck::Stuck, policy: Option<&super::policy::Policy>) {
-        self.stuck += 1;
-        for hold in &stuck.holds {
-            *self.per_detection.entry(hold.detection).or_default() += 1;
-        }
-        let since = stuck.since();
-        if self.oldest.as_ref().is_none_or(|(s, ..)| since < *s) {
-            let shown = stuck.holds.first().and_then(|h| policy?.detections.get(usize::from(h.detection)));
-            self.oldest = Some((
-                since,
-                format!("{}/{}", facts.namespace, facts.name),
-                shown.map_or_else(String::new, |d| d.name.clone()),
-            ));
         }
     }
 }

@@ -72,7 +72,7 @@ pub fn write(out: &mut String, node: &Node<'_>) {
     put(
         out,
         format_args!(
-            "\",\"inputs\":{{\"artifacts\":[{{\"name\":\"source\",\"path\":\"/work/src\",\"s3\":{{\"key\":\"runs/{wf}/source-{step}.tgz\"}}}}],\
+            "\",\"inputs\":{{\"artifacts\":[{{\"name\":\"source\",\"path\":\"/src\",\"s3\":{{\"key\":\"runs/{wf}/source-{step}.tgz\"}}}}],\
          \"parameters\":[{{\"name\":\"agent\",\"value\":\"{agent}\"}},{{\"name\":\"stage\",\"value\":\"{template}\"}},\
          {{\"name\":\"attempt\",\"value\":\"{step}\"}},{{\"name\":\"prompt\",\"value\":\"Take the change set of step {step}, apply \\\"{template}\\\" \
          to it and write what was done, line by line, to the report.\"}}",
