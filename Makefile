@@ -50,7 +50,6 @@ $(DENY):
 	  status=$$?; rm -rf "$$CARGO_TARGET_DIR"; exit $$status'
 
 bench: ## measure a release build against the limits; exits 1 on a miss
-	$(CARGO) build --locked --release --package unstick --bins
 	$(CARGO) bench --locked --package unstick --bench limits
 
 generate: crds docs deploy ## write all generated files anew

@@ -134,9 +134,9 @@ impl<'w> State<'w> {
         if facts.deadline != 0 || !rank.healthy {
             self.deadline.offer(rank, 1);
         }
-        let suspended = suspensions(facts).len();
-        if suspended > 0 {
-            self.suspended.offer(rank, suspended);
+        let points = if facts.has_suspension { suspensions(facts).len() } else { 0 };
+        if points > 0 {
+            self.suspended.offer(rank, points);
         }
         for lock in facts.waiting() {
             let waiting = self.locks.entry((&facts.namespace, &lock.name)).or_default();

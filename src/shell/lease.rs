@@ -97,7 +97,7 @@ pub fn start(client: Client, options: LeaseOptions) -> LeaseHandle {
     let (tell, state) = watch::channel(LeaseState::default());
     let (commands, orders) = mpsc::channel(4);
     let api = Api::namespaced(client, &options.namespace);
-    let task = Election { api, options, tell, known: None, seen: None, renewed: None, failing: false };
+    let task = Election { api, options, tell, known: None, seen: None, renewed: None, expires: None, failing: false };
     tokio::spawn(task.run(orders));
     LeaseHandle { state, commands }
 }
@@ -127,11 +127,16 @@ fn decide(lease: Option<&Lease>, identity: &str, seen: Option<&Seen>, now: Insta
     if holder.is_empty() {
         return Step::TakeOver;
     }
-    let lasts = Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(15)).unwrap_or(15));
     match seen {
-        Some(seen) if now.saturating_duration_since(seen.at) > lasts => Step::TakeOver,
+        Some(seen) if now > seen.at + lasts(lease) => Step::TakeOver,
         _ => Step::Wait,
     }
+}
+
+/// How long the holder may go without renewing.
+fn lasts(lease: Option<&Lease>) -> Duration {
+    let seconds = lease.and_then(|l| l.spec.as_ref()?.lease_duration_seconds).unwrap_or(15);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(15))
 }
 
 struct Election {
@@ -142,6 +147,8 @@ struct Election {
     known: Option<Lease>,
     seen: Option<Seen>,
     renewed: Option<Instant>,
+    /// Another's Lease may be taken over from then on, if it stands still.
+    expires: Option<Instant>,
     failing: bool,
 }
 
@@ -152,7 +159,7 @@ impl Election {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {
                     self.turn(None).await;
-                    next = Instant::now() + self.options.retry_period;
+                    next = self.next_look(Instant::now());
                 }
                 order = orders.recv() => match order {
                     Some(Command::Flush(mark, tell)) => {
@@ -169,6 +176,12 @@ impl Election {
                 },
             }
         }
+    }
+
+    /// After the retry period; when another's Lease expires before, right then: no second is lost at a takeover.
+    fn next_look(&self, now: Instant) -> Instant {
+        let next = now + self.options.retry_period;
+        self.expires.map(|at| at + Duration::from_millis(1)).filter(|at| now < *at && *at < next).unwrap_or(next)
     }
 
     fn leading(&self) -> bool {
@@ -234,6 +247,8 @@ impl Election {
         }
         let holder = current.as_ref().and_then(|l| l.spec.as_ref()?.holder_identity.clone()).unwrap_or_default();
         let step = decide(current.as_ref(), &self.options.identity, self.seen.as_ref(), now);
+        let standing = self.seen.as_ref().filter(|_| step == Step::Wait);
+        self.expires = standing.map(|seen| seen.at + lasts(current.as_ref()));
         if step == Step::Wait {
             if self.leading() || self.tell.borrow().holder != holder {
                 self.step_down(holder);

@@ -132,7 +132,7 @@ fn id(run: Run) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watchdog::facts::{Phase, Uid};
+    use crate::watchdog::facts::{Kin, Phase, Uid};
 
     fn run(uid: u128, finished: Secs) -> Facts {
         Facts {
@@ -140,7 +140,7 @@ mod tests {
             started: 10,
             finished,
             phase: Phase::Succeeded,
-            namespace: "ns".into(),
+            kin: std::sync::Arc::new(Kin { namespace: "ns".into(), ..Kin::default() }),
             ..Facts::default()
         }
     }

@@ -1,5 +1,6 @@
 //! What is kept of one workflow: a few hundred bytes, whatever the object's size.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::intern::Labels;
@@ -77,11 +78,19 @@ impl Shutdown {
     }
 }
 
+/// What a node shares with its like in other workflows; kept once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Role {
+    pub display: Arc<str>,
+    pub template: Arc<str>,
+    pub stage: Option<Arc<str>>,
+    pub agent: Option<Arc<str>>,
+}
+
 /// A node that works or waits now.
 #[derive(Clone, Debug)]
 pub struct ActiveNode {
-    pub display: Arc<str>,
-    pub template: Arc<str>,
+    pub role: Arc<Role>,
     /// FNV of the node's id: tells nodes of one workflow apart.
     pub id: u32,
     pub started: Secs,
@@ -95,8 +104,14 @@ pub struct ActiveNode {
     pub resumes: Secs,
     /// The cause a Pending node gives.
     pub cause: Option<Box<str>>,
-    pub stage: Option<Arc<str>>,
-    pub agent: Option<Arc<str>>,
+}
+
+impl Deref for ActiveNode {
+    type Target = Role;
+
+    fn deref(&self) -> &Role {
+        &self.role
+    }
 }
 
 /// A lock that a workflow waits for or holds.
@@ -145,12 +160,23 @@ pub struct Rare {
     pub wedged_since: Secs,
 }
 
+/// What a workflow shares with others of its template and namespace; kept once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kin {
+    pub namespace: Arc<str>,
+    pub labels: Labels,
+    /// The policies that match, in line: the first governs detections.
+    pub line: Arc<[u16]>,
+    pub workflow_type: Option<Arc<str>>,
+    pub template: Option<Arc<str>>,
+}
+
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     pub uid: Uid,
     pub name: Box<str>,
-    pub namespace: Arc<str>,
-    pub labels: Labels,
+    pub kin: Arc<Kin>,
     pub created: Secs,
     pub started: Secs,
     pub finished: Secs,
@@ -167,17 +193,16 @@ pub struct Facts {
     /// Argo has put its phase label on the workflow: a controller has seen it.
     pub picked_up: bool,
     pub completion_counted: bool,
+    /// Suspended by spec or at a node; kept by the index. Asked of all workflows at each scrape, without a look at
+    /// their nodes.
+    pub has_suspension: bool,
     /// What ended the run; meaningful once it has finished.
     pub ended_by: EndedBy,
     /// Relist epoch in which the workflow was last seen.
     pub epoch: u32,
-    /// The policies that match, in line: the first governs detections.
-    pub line: Arc<[u16]>,
     /// The deadline on the agenda; 0 = none.
     pub deadline: Secs,
-    pub workflow_type: Option<Arc<str>>,
-    pub task_id: Option<Arc<str>>,
-    pub template: Option<Arc<str>>,
+    pub task_id: Option<Box<str>>,
     pub nodes: Box<[ActiveNode]>,
     /// Newest finish of a node that has been counted, and the ids counted at that second.
     pub counted_until: Secs,
@@ -185,13 +210,20 @@ pub struct Facts {
     pub rare: Option<Box<Rare>>,
 }
 
+impl Deref for Facts {
+    type Target = Kin;
+
+    fn deref(&self) -> &Kin {
+        &self.kin
+    }
+}
+
 impl Default for Facts {
     fn default() -> Self {
         Self {
             uid: Uid(0),
             name: Box::default(),
-            namespace: Arc::default(),
-            labels: Arc::new([]),
+            kin: Arc::default(),
             created: 0,
             started: 0,
             finished: 0,
@@ -204,13 +236,11 @@ impl Default for Facts {
             exit_handler: false,
             picked_up: false,
             completion_counted: false,
+            has_suspension: false,
             ended_by: EndedBy::Own,
             epoch: 0,
-            line: Arc::new([]),
             deadline: 0,
-            workflow_type: None,
             task_id: None,
-            template: None,
             nodes: Box::default(),
             counted_until: 0,
             counted: Box::default(),
@@ -316,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_running_workflow_costs_few_bytes() {
-        assert!(size_of::<Facts>() <= 264, "{}", size_of::<Facts>());
-        assert!(size_of::<ActiveNode>() <= 112, "{}", size_of::<ActiveNode>());
+        assert!(size_of::<Option<Facts>>() <= 160, "{}", size_of::<Option<Facts>>());
+        assert!(size_of::<ActiveNode>() <= 48, "{}", size_of::<ActiveNode>());
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 use hashbrown::HashTable;
 
-use super::facts::{Facts, Uid};
+use super::facts::{ActiveNode, Facts, Uid};
 
 /// Place of a workflow in the index; reused after the workflow has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -78,7 +78,8 @@ impl Index {
     }
 
     /// Puts facts in, replacing those of the same uid.
-    pub fn put(&mut self, facts: Facts) -> Slot {
+    pub fn put(&mut self, mut facts: Facts) -> Slot {
+        facts.has_suspension = facts.suspended_since != 0 || facts.nodes.iter().any(ActiveNode::is_suspension);
         let known = self.find(facts.uid);
         if let Some(slot) = known
             && self.get(slot).is_some_and(|f| f.name != facts.name || f.namespace != facts.namespace)
@@ -144,9 +145,11 @@ fn hash(value: impl std::hash::Hash) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watchdog::facts::Kin;
 
     fn facts(uid: u128, name: &str) -> Facts {
-        Facts { uid: Uid(uid), namespace: "ns".into(), name: name.into(), ..Facts::default() }
+        let kin = std::sync::Arc::new(Kin { namespace: "ns".into(), ..Kin::default() });
+        Facts { uid: Uid(uid), kin, name: name.into(), ..Facts::default() }
     }
 
     #[test]

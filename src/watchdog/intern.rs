@@ -1,7 +1,10 @@
-//! One copy of each string that many workflows share: namespaces, template and node names, label sets.
+//! One copy of what many workflows share: strings, label sets, and what those of one template have in common.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
+
+use super::facts::{Kin, Role};
 
 /// The labels of a workflow; most workflows of one template have the same.
 pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
@@ -12,6 +15,8 @@ pub struct Interner {
     texts: HashSet<Arc<str>>,
     label_sets: HashSet<Labels>,
     lines: HashSet<Arc<[u16]>>,
+    kin: HashSet<Arc<Kin>>,
+    roles: HashSet<Arc<Role>>,
     swept_at: usize,
 }
 
@@ -49,14 +54,37 @@ impl Interner {
         new
     }
 
+    pub fn kin(&mut self, kin: Kin) -> Arc<Kin> {
+        self.sweep_if_grown();
+        shared(&mut self.kin, kin)
+    }
+
+    pub fn role(&mut self, role: Role) -> Arc<Role> {
+        self.sweep_if_grown();
+        shared(&mut self.roles, role)
+    }
+
     fn sweep_if_grown(&mut self) {
-        if self.texts.len() + self.label_sets.len() < (self.swept_at * 2).max(LEAST_SWEEP) {
+        let kept = |s: &Self| s.texts.len() + s.label_sets.len() + s.kin.len() + s.roles.len();
+        if kept(self) < (self.swept_at * 2).max(LEAST_SWEEP) {
             return;
         }
+        // What holds others goes first.
+        self.kin.retain(|k| Arc::strong_count(k) > 1);
+        self.roles.retain(|r| Arc::strong_count(r) > 1);
         self.label_sets.retain(|l| Arc::strong_count(l) > 1);
         self.texts.retain(|t| Arc::strong_count(t) > 1);
-        self.swept_at = self.texts.len() + self.label_sets.len();
+        self.swept_at = kept(self);
     }
+}
+
+fn shared<T: Eq + Hash>(all: &mut HashSet<Arc<T>>, new: T) -> Arc<T> {
+    if let Some(found) = all.get(&new) {
+        return Arc::clone(found);
+    }
+    let new = Arc::new(new);
+    all.insert(Arc::clone(&new));
+    new
 }
 
 /// The value of a label.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{ActiveNode, Facts};
+use super::facts::{ActiveNode, Facts, Role};
 use super::intern::Interner;
 use super::policy::Policy;
 use super::project::{cut, node_id};
@@ -107,9 +107,14 @@ impl NodesOf<'_, '_> {
             _ => None,
         };
         let duration = if node.kind == NodeKind::Suspend { resumes_after(self.workflow, node) } else { None };
-        Some(ActiveNode {
+        let role = Role {
             display: self.pool.text(cut(&node.display_name)),
             template: self.pool.text(cut(&node.template_name)),
+            stage: stage.map(|s| self.pool.text(&s)),
+            agent: agent.map(|a| self.pool.text(&a)),
+        };
+        Some(ActiveNode {
+            role: self.pool.role(role),
             id: node_id(node),
             started: node.started,
             kind: node.kind,
@@ -119,8 +124,6 @@ impl NodesOf<'_, '_> {
             picked,
             resumes: duration.map_or(0, |d| node.started.saturating_add(d).max(1)),
             cause,
-            stage: stage.map(|s| self.pool.text(&s)),
-            agent: agent.map(|a| self.pool.text(&a)),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{ActiveNode, Facts, HeldLock, Marks, Phase, Rare, Run, Shutdown, Uid, fnv32, fnv64};
+use super::facts::{ActiveNode, Facts, HeldLock, Kin, Marks, Phase, Rare, Run, Shutdown, Uid, fnv32, fnv64};
 use super::intern::{Interner, Labels};
 use super::nodes::{Nodes, NodesOf, Parent};
 use super::policy::{Policy, source_label};
@@ -59,11 +59,12 @@ impl Projection<'_> {
         // A retry starts another run: nothing that was remembered of the old one holds for it.
         let same_run = self.old.filter(|o| o.run() == run || o.started == 0);
         let phase = Phase::parse(&status.phase);
+        let (kin, task_id) = self.kin(workflow);
         let mut facts = Facts {
             uid,
             name: workflow.meta.name.as_ref().into(),
-            namespace: self.pool.text(&workflow.meta.namespace),
-            labels: self.labels.clone(),
+            kin,
+            task_id,
             created: workflow.meta.created,
             started: status.started,
             finished: status.finished,
@@ -75,12 +76,16 @@ impl Projection<'_> {
             picked_up: workflow.label("workflows.argoproj.io/phase").is_some(),
             completion_counted: self.old.is_some_and(|o| o.run() == run && o.completion_counted),
             ended_by: ended_by(workflow),
-            line: Arc::clone(&self.line),
             epoch: self.epoch,
             deadline: self.old.map_or(0, |o| o.deadline),
-            ..Facts::default()
+            has_suspension: false,
+            last_change: 0,
+            suspended_since: 0,
+            nodes: Box::default(),
+            counted_until: 0,
+            counted: Box::default(),
+            rare: None,
         };
-        self.kinds(workflow, &mut facts);
         let mut rare = Self::rare(workflow, same_run, odd_uid);
         self.suspended_by_spec(workflow, same_run, &mut facts);
         if facts.shutdown != Shutdown::None && !phase.is_finished() {
@@ -105,7 +110,8 @@ impl Projection<'_> {
         facts
     }
 
-    fn kinds(&mut self, workflow: &Workflow<'_>, facts: &mut Facts) {
+    /// What it shares with others, and its task id.
+    fn kin(&mut self, workflow: &Workflow<'_>) -> (Arc<Kin>, Option<Box<str>>) {
         let (mut kind, mut task) = (None, None);
         if let Some(policy) = &mut self.policy {
             kind = policy.observe.workflow_type.as_mut().and_then(|r| r.of_workflow(workflow));
@@ -118,9 +124,14 @@ impl Projection<'_> {
         };
         let template = template_of(workflow).map(|(_, name)| name);
         let kind = kind.or_else(labelled).or_else(|| template.map(str::to_owned));
-        facts.workflow_type = Some(self.pool.text(kind.as_deref().unwrap_or(NO_TYPE)));
-        facts.task_id = task.map(|t| Arc::from(cut(&t)));
-        facts.template = template.map(|t| self.pool.text(cut(t)));
+        let kin = Kin {
+            namespace: self.pool.text(&workflow.meta.namespace),
+            labels: self.labels.clone(),
+            line: Arc::clone(&self.line),
+            workflow_type: Some(self.pool.text(kind.as_deref().unwrap_or(NO_TYPE))),
+            template: template.map(|t| self.pool.text(cut(t))),
+        };
+        (self.pool.kin(kin), task.map(|t| cut(&t).into()))
     }
 
     fn rare(workflow: &Workflow<'_>, same_run: Option<&Facts>, odd_uid: Option<Box<str>>) -> Rare {

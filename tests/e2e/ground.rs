@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
@@ -98,6 +99,22 @@ impl Ground {
         let end = json!({"spec": {"shutdown": "Terminate"}});
         let patches = workflows.iter().map(|w| self.bed.patch_workflow(w, &end));
         stream::iter(patches).buffered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await
+    }
+
+    /// When each workflow of a namespace finished, once all have.
+    pub async fn all_finished(&self, namespace: &str) -> Result<Vec<Timestamp>> {
+        let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows");
+        for _ in 0..120 {
+            let list: Value = self.client.request(http::Request::get(&path).body(Vec::new())?).await?;
+            let items = list["items"].as_array().cloned().unwrap_or_default();
+            let times: Vec<Timestamp> =
+                items.iter().filter_map(|w| w["status"]["finishedAt"].as_str()?.parse().ok()).collect();
+            if times.len() == items.len() {
+                return Ok(times);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        bail!("some workflows of {namespace} never end")
     }
 
     pub async fn incidents(&self, namespace: &str) -> Result<Vec<WorkflowIncident>> {

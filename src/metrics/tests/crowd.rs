@@ -12,7 +12,7 @@ use crate::metrics::scrape::series;
 use crate::metrics::{Process, Verb, bounds, render};
 use crate::watchdog::Watchdog;
 use crate::watchdog::diagnosis::Hold;
-use crate::watchdog::facts::{ActiveNode, Facts, Phase, Uid};
+use crate::watchdog::facts::{ActiveNode, Facts, Kin, Phase, Role, Uid};
 use crate::watchdog::input::{Config, Input};
 use crate::watchdog::stuck::Stuck;
 
@@ -41,14 +41,15 @@ fn crowd() -> Watchdog {
     let kinds: Vec<Arc<str>> = (0..10).map(|i| format!("pipeline-of-some-length-{i}").into()).collect();
     let lines: Vec<Arc<[u16]>> = (0..20_u16).map(|i| Arc::from([i])).collect();
     let node: Arc<str> = "build".into();
+    let role =
+        Arc::new(Role { display: node.clone(), template: node.clone(), stage: Some(node.clone()), agent: None });
     for i in 0..100_000_u32 {
         let at = i as usize;
         let stuck = (i / 20 + i) % 20 == 0;
         let suspended = i % 7 == 0;
         let phase = [Phase::Running, Phase::Running, Phase::Running, Phase::Pending, Phase::Succeeded][at / 20 % 5];
         let active = ActiveNode {
-            display: node.clone(),
-            template: node.clone(),
+            role: role.clone(),
             id: i,
             started: unix(80_000 - i / 2),
             kind: if suspended { NodeKind::Suspend } else { NodeKind::Pod },
@@ -58,16 +59,19 @@ fn crowd() -> Watchdog {
             picked: 255,
             resumes: 0,
             cause: None,
-            stage: Some(node.clone()),
-            agent: None,
+        };
+        let kin = Kin {
+            namespace: namespaces[at % 20].clone(),
+            workflow_type: Some(kinds[at / 3 % 10].clone()),
+            template: Some(kinds[at / 3 % 10].clone()),
+            line: lines[at % 20].clone(),
+            ..Kin::default()
         };
         let facts = Facts {
             uid: Uid(u128::from(i) << 90 | u128::from(i)),
             name: format!("pipeline-of-some-length-{}-x7k2p-{i:06}", i % 10).into(),
-            namespace: namespaces[at % 20].clone(),
-            workflow_type: Some(kinds[at / 3 % 10].clone()),
+            kin: kin.into(),
             task_id: Some("8a1be4f4-0000-4000-8000-000000000000".into()),
-            template: Some(kinds[at / 3 % 10].clone()),
             created: unix(90_000 - i / 2),
             started: if phase == Phase::Pending { 0 } else { unix(89_000 - i / 2) },
             last_change: unix(1000),
@@ -75,7 +79,6 @@ fn crowd() -> Watchdog {
             phase,
             deadline: unix(0) + 5000,
             epoch: 1,
-            line: lines[at % 20].clone(),
             nodes: Box::new([active]),
             ..Facts::default()
         };
