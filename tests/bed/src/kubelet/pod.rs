@@ -75,7 +75,9 @@ impl Walk {
         if self.held_up(script.act).await? {
             let Some(over) = script.over else { return Ok(()) };
             tokio::time::sleep(over).await;
-            self.bind().await?;
+            if matches!(script.act, Act::Pending | Act::Unschedulable) {
+                self.bind().await?;
+            }
         }
         let now = Timestamp::now();
         self.set(status::running(&self.containers, now)).await?;
