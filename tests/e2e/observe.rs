@@ -29,13 +29,14 @@ pub async fn a_crowd_comes_and_goes(ground: &Ground) -> Result<()> {
     let passing = ground.gates(NAMESPACE, "passes", PASSING, Some(1)).await?;
     let limit = Duration::from_secs(120);
     ground.wait(NAMESPACE, &[Open], 100, limit, &operator).await.context("open")?;
+    let text = scrape(&operator).await?;
+    ensure!(text.contains("unstick_series_dropped{"), "{STAYING} workflows, and no series was left out");
     ground.terminate(&staying).await?;
     let all = ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], 100, limit, &operator).await.context("closed")?;
     for workflow in &passing {
         ground.bed.wait_for_phase(workflow, "Succeeded", Duration::from_secs(30)).await?;
     }
-    let text = scrape(&operator).await?;
-    ensure!(text.contains("unstick_series_dropped{"), "{STAYING} workflows, and no series was left out");
+    scrape(&operator).await?;
 
     // Quiet: statuses settle within their interval. 20 s of quiet rather than 60.
     tokio::time::sleep(Duration::from_secs(25)).await;
