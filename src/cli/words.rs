@@ -63,7 +63,9 @@ pub const fn waiting_for(reason: Reason) -> &'static str {
 /// Why nothing can be said, in words.
 pub const fn unknown(reason: UnknownReason) -> &'static str {
     match reason {
-        UnknownReason::ControllerDown => "Argo's controller is down, so standing still proves nothing",
+        UnknownReason::ControllerDown => {
+            "Argo's controller is down or only just back, so standing still proves nothing"
+        }
         UnknownReason::NodesOffloaded => "its nodes are in Argo's database, out of reach",
         UnknownReason::NodesUndecodable => "its compressed nodes can't be decoded",
         UnknownReason::WatchStale => "the watch has brought nothing for too long",

@@ -9,7 +9,7 @@ use super::health::ArgoHealth;
 use super::index::Index;
 use super::pods::StrayPods;
 use super::policy::{Detection, Policy};
-use crate::api::reasons::{ArgoState, DetectionType, Reason, UnknownReason};
+use crate::api::reasons::{DetectionType, Reason, UnknownReason};
 use crate::api::workflow::Secs;
 
 /// What a diagnosis needs to know besides the facts of the run.
@@ -107,7 +107,7 @@ pub fn look(facts: &Facts, detection: &Detection, index: u16, around: &Around<'_
     if let Some(reason) = around.blind {
         return State::Unknown(reason);
     }
-    if !kind.holds_without_controller() && around.argo.serving(facts) == Some(ArgoState::Down) {
+    if !kind.holds_without_controller() && around.argo.excuses(facts) {
         return State::Unknown(UnknownReason::ControllerDown);
     }
     let found = match kind {

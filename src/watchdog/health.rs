@@ -2,7 +2,7 @@
 //!
 //! Down: the Lease is there but has not been renewed for 60 s, or the metrics address has failed for 60 s. Neither
 //! Lease nor address: Unknown, everything is detected and nothing acted upon. A controller that is down is one loud
-//! signal, not a thousand stuck workflows (I14).
+//! signal, not a thousand stuck workflows (I14). Nor are those it finds when it is back: it is given time to catch up.
 
 use super::facts::Facts;
 use super::intern::label;
@@ -12,6 +12,9 @@ use crate::api::workflow::Secs;
 
 /// Without a sign of life for this long an instance is down.
 pub const SILENCE: Secs = 60;
+/// A controller that is back takes up what has waited for it. At Argo's own 20 requests a second that is thousands of
+/// workflows; until then nothing that only waited is called stuck.
+pub const CATCH_UP: Secs = 300;
 const INSTANCE_LABEL: &str = "workflows.argoproj.io/controller-instanceid";
 
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub struct Instance {
     metrics: Option<Secs>,
     pub state: ArgoState,
     pub since: Secs,
+    /// Until when it takes up what waited while it was down; 0 = it has.
+    catching_up: Secs,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -38,9 +43,14 @@ impl ArgoHealth {
             .iter()
             .map(|spec| match old.iter().find(|o| o.spec == *spec) {
                 Some(known) => known.clone(),
-                None => {
-                    Instance { spec: spec.clone(), lease: None, metrics: None, state: ArgoState::Unknown, since: now }
-                }
+                None => Instance {
+                    spec: spec.clone(),
+                    lease: None,
+                    metrics: None,
+                    state: ArgoState::Unknown,
+                    since: now,
+                    catching_up: 0,
+                },
             })
             .collect();
     }
@@ -65,7 +75,7 @@ impl ArgoHealth {
         }
     }
 
-    /// Judges every instance; true when a state has changed.
+    /// Judges every instance; true when workflows are to be judged anew.
     pub fn judge(&mut self, now: Secs) -> bool {
         let mut changed = false;
         for i in &mut self.instances {
@@ -78,7 +88,12 @@ impl ArgoHealth {
                 (Some(true), _) | (_, Some(true)) => ArgoState::Up,
                 (None, None) => ArgoState::Unknown,
             };
+            if i.catching_up != 0 && i.catching_up <= now {
+                i.catching_up = 0;
+                changed = true;
+            }
             if state != i.state {
+                i.catching_up = if i.state == ArgoState::Down { now.saturating_add(CATCH_UP) } else { 0 };
                 i.state = state;
                 i.since = now;
                 changed = true;
@@ -87,10 +102,11 @@ impl ArgoHealth {
         changed
     }
 
-    /// When a silence turns into Down.
+    /// When a silence turns into Down, or a controller has caught up.
     pub fn next(&self, now: Secs) -> Option<Secs> {
         let signs = self.instances.iter().flat_map(|i| [i.lease, i.metrics]).flatten();
-        signs.map(|at| at.saturating_add(SILENCE)).filter(|at| *at > now).min()
+        let caught_up = self.instances.iter().map(|i| i.catching_up);
+        signs.map(|at| at.saturating_add(SILENCE)).chain(caught_up).filter(|at| *at > now).min()
     }
 
     /// Whether any instance serves this workflow.
@@ -101,6 +117,11 @@ impl ArgoHealth {
     /// State of the controller that serves this workflow; `None` when none is listed for it.
     pub fn serving(&self, facts: &Facts) -> Option<ArgoState> {
         self.serving_instance(facts).map(|i| i.state)
+    }
+
+    /// Whether the controller that serves this workflow is down or only just back, so that standing still proves nothing.
+    pub fn excuses(&self, facts: &Facts) -> bool {
+        self.serving_instance(facts).is_some_and(|i| i.state == ArgoState::Down || i.catching_up != 0)
     }
 
     fn serving_instance(&self, facts: &Facts) -> Option<&Instance> {
@@ -147,6 +168,27 @@ mod tests {
         h.lease("argo", "workflow-controller", None);
         h.judge(5061);
         assert_eq!(h.in_words(), "Unknown");
+    }
+
+    #[test]
+    fn a_controller_that_is_back_catches_up() {
+        let mut h = health();
+        let facts = Facts::default();
+        let renewed = |h: &mut ArgoHealth, at: Secs| {
+            h.lease("argo", "workflow-controller", Some(at));
+            h.judge(at)
+        };
+        renewed(&mut h, 5000);
+        assert!(!h.excuses(&facts), "met alive, it owes nothing");
+        h.judge(5060);
+        assert!(h.excuses(&facts), "down");
+        assert!(renewed(&mut h, 6000) && h.excuses(&facts));
+        assert_eq!(h.in_words(), "Up");
+        for at in (6010..6300).step_by(10) {
+            assert!(!renewed(&mut h, at) && h.excuses(&facts), "{at}");
+        }
+        assert_eq!(h.next(6290), Some(6300));
+        assert!(renewed(&mut h, 6300) && !h.excuses(&facts));
     }
 
     #[test]

@@ -371,6 +371,12 @@ impl ActiveNode {
         matches!(self.kind, crate::api::workflow::NodeKind::Pod | crate::api::workflow::NodeKind::Container)
     }
 
+    /// Waits for a lock of its own, before its pod is made (`nodes` sets the cause).
+    pub fn waits_for_lock(&self) -> bool {
+        self.phase == crate::api::workflow::NodePhase::Pending
+            && self.cause.as_deref().is_some_and(|c| c.starts_with("Waiting for lock "))
+    }
+
     /// A Suspend node that waits now.
     pub fn is_suspension(&self) -> bool {
         self.kind == crate::api::workflow::NodeKind::Suspend && self.phase == crate::api::workflow::NodePhase::Running

@@ -10,7 +10,7 @@ use super::policy::Policy;
 use super::report::{Check, Explanation, Finding, Governing, Holding, Standing, Totals, Verdict};
 use super::words::{Scene, span};
 use super::{Watchdog, instant, secs};
-use crate::api::reasons::{ArgoState, DetectionType, Reason, UnknownReason};
+use crate::api::reasons::{DetectionType, Reason, UnknownReason};
 use crate::api::workflow::Secs;
 
 /// What this version does about a stuck run.
@@ -205,9 +205,10 @@ impl Watchdog {
         if suspended && !facts.is_finished() {
             notes.push("Argo shows a suspended workflow as Running.".to_owned());
         }
-        if self.argo.serving(facts) == Some(ArgoState::Down) {
+        if self.argo.excuses(facts) {
             notes.push(
-                "The Argo controller that serves it is down: only suspensions, ages and blocked deletions are judged."
+                "The Argo controller that serves it is down, or only just back: only suspensions, ages and blocked \
+                 deletions are judged."
                     .to_owned(),
             );
         }

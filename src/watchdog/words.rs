@@ -1,6 +1,6 @@
 //! The words: one sentence for each reason, the same in events, incidents, `stuck`, `explain` and the page.
 
-use super::detect::locks;
+use super::detect::{lifecycle, locks};
 use super::diagnosis::Hold;
 use super::facts::{ActiveNode, Facts, Phase};
 use super::index::Index;
@@ -58,7 +58,7 @@ impl Scene<'_> {
             ),
             Reason::ExitHandlerRunning => format!("told to {}, its exit handler still runs", self.shutdown()),
             Reason::PodsRemain => {
-                let n = facts.nodes.iter().filter(|n| n.is_pod()).count();
+                let n = lifecycle::pods_left(facts);
                 format!("told to {}, {n} {}", self.shutdown(), if n == 1 { "pod remains" } else { "pods remain" })
             }
             Reason::LockWait => format!("told to {}, it still waits for {}", self.shutdown(), self.lock()),

@@ -10,6 +10,7 @@ use unstick::api::incident::IncidentState::Open;
 use unstick_bed::Operator;
 
 use super::ground::{Ground, state, sum};
+use super::seen::scrape;
 
 const GATES: &str = "takeover";
 const PASSING: &str = "takeover-done";
@@ -25,7 +26,7 @@ pub async fn the_leader_is_killed(ground: &Ground) -> Result<()> {
     let mut first = ground.operator("replica-a").await?;
     leads(&first, Duration::from_secs(30)).await.context("replica-a never led")?;
     let mut second = ground.operator("replica-b").await?;
-    ensure!(sum(&second.scrape().await?, "unstick_leader", "") < 0.5, "two leaders");
+    ensure!(sum(&scrape(&second).await?, "unstick_leader", "") < 0.5, "two leaders");
 
     let enough = AtomicBool::new(false);
     let crossing = async {
@@ -43,7 +44,7 @@ pub async fn the_leader_is_killed(ground: &Ground) -> Result<()> {
     let mut counted = dead;
     for _ in 0..60 {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let now = dead + sum(&second.scrape().await?, COMPLETED, PASSING);
+        let now = dead + sum(&scrape(&second).await?, COMPLETED, PASSING);
         let (still, before) = ((now - counted).abs() < 0.5, counted);
         counted = now;
         if still && before > dead {
@@ -79,7 +80,7 @@ struct Takeover {
 async fn kill_and_wait(ground: &Ground, first: &mut Operator, second: &Operator) -> Result<Takeover> {
     ground.gates(GATES, "gate", CROWD, None).await?;
     ground.wait(GATES, &[Open], CROWD / 6, Duration::from_secs(60), first).await?;
-    let (scraped, last) = (Timestamp::now(), first.scrape().await?);
+    let (scraped, last) = (Timestamp::now(), scrape(first).await?);
     first.kill().await?;
     let killed = Instant::now();
     let open = ground.incidents(GATES).await?.len();
@@ -103,7 +104,7 @@ async fn kill_and_wait(ground: &Ground, first: &mut Operator, second: &Operator)
 async fn leads(operator: &Operator, limit: Duration) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < limit {
-        if sum(&operator.scrape().await?, "unstick_leader", "") > 0.5 {
+        if sum(&scrape(operator).await?, "unstick_leader", "") > 0.5 {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

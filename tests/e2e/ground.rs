@@ -58,12 +58,17 @@ impl Ground {
 
     /// An operator process of this name, ready; `install` must have been done.
     pub async fn operator(&self, identity: &str) -> Result<Operator> {
+        self.operator_with(identity, &[]).await
+    }
+
+    /// The same with further flags.
+    pub async fn operator_with(&self, identity: &str, flags: &[&str]) -> Result<Operator> {
         let port = free_port()?;
         let listen = format!("127.0.0.1:{port}");
         let args = ["run", "--lease-namespace", "unstick-system", "--identity", identity, "--listen", &listen];
         let mut operator = Operator::start(&OperatorOptions {
             binary: env!("CARGO_BIN_EXE_unstick").into(),
-            args: args.map(str::to_owned).to_vec(),
+            args: args.iter().chain(flags).map(|a| (*a).to_owned()).collect(),
             kubeconfig: self.bed.kubeconfig_for("unstick-system", "unstick").await?,
             log: self.bed.folder().join(format!("{identity}.log")),
             port,

@@ -13,9 +13,16 @@ mod deploy;
 mod detections;
 mod failover;
 mod ground;
+mod in_time;
+mod instances;
 mod observe;
+mod odd;
+mod overdue;
 mod policies;
 mod raw;
+mod seen;
+mod slots;
+mod states;
 mod world;
 
 use std::process::ExitCode;
@@ -44,7 +51,8 @@ where
             }
             let world = WORLD.get().and_then(|w| w.as_ref().ok());
             let world = world.ok_or_else(|| format!("no bed: {:?}", WORLD.get().and_then(|w| w.as_ref().err())))?;
-            run(world).await.map_err(|e| Failed::from(format!("{e:#}")))
+            run(world).await.map_err(|e| Failed::from(format!("{e:#}")))?;
+            seen::scrape(&world.operator).await.map(drop).map_err(|e| Failed::from(format!("{e:#}")))
         })
     })
 }
@@ -73,18 +81,46 @@ fn main() -> ExitCode {
     let Ok(runtime) = Runtime::new() else { return ExitCode::FAILURE };
     let runtime = Arc::new(runtime);
     let t = &runtime;
-    let trials = vec![
+    let mut trials = vec![
         // First: it needs a cluster without our CRDs.
         trial(t, "cli::without_crds_and_from_a_file_the_words_are_the_events", cli::same_words),
+        // What takes minutes to come due begins here and is looked at last.
+        in_world(t, "overdue::pauses_are_forgotten_and_a_controller_dies", |w| async {
+            overdue::begin(w).await?;
+            instances::begin(w).await
+        }),
         trial(t, "observe::a_crowd_comes_and_goes_and_no_workflow_is_written", observe::a_crowd_comes_and_goes),
+        trial(t, "observe::a_silent_watch_is_opened_anew", observe::a_silent_watch_is_opened_anew),
         trial(t, "failover::the_leader_is_killed_in_the_middle_of_a_crowd", failover::the_leader_is_killed),
         trial(t, "policies::every_invalid_one_is_refused_in_words", |g| policies::run(g.client.clone())),
         trial(t, "deploy::rights_and_admission_hold", |g| async {
             deploy::run(g.client.clone(), g.bed.kubectl(), &g.bed.admin_kubeconfig()).await
         }),
-        in_world(t, "detections::each_fires_with_its_own_reason", |w| detections::each_fires_with_its_own_reason(w)),
+    ];
+    trials.extend(on_real_states(t));
+    trials.push(every_family(&arguments));
+    // The bed's guardians see to the processes; nothing is left behind.
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn on_real_states(t: &Arc<Runtime>) -> Vec<Trial> {
+    vec![
+        in_world(t, "detections::each_fires_with_its_own_reason_and_no_other", |w| {
+            detections::each_fires_with_its_own_reason_and_no_other(w)
+        }),
         in_world(t, "detections::below_the_threshold_nothing_fires", |w| {
             detections::below_the_threshold_nothing_fires(w)
+        }),
+        in_world(t, "detections::another_cause_is_left_alone", |w| detections::another_cause_is_left_alone(w)),
+        in_world(t, "in_time::what_is_over_in_time_is_never_mentioned", |w| {
+            in_time::what_is_over_in_time_is_never_mentioned(w)
+        }),
+        in_world(t, "slots::no_free_slot_and_no_room_in_the_quota", |w| {
+            slots::no_free_slot_and_no_room_in_the_quota(w)
+        }),
+        in_world(t, "slots::a_slot_and_room_in_time", |w| slots::a_slot_and_room_in_time(w)),
+        in_world(t, "instances::compressed_nodes_are_judged_as_any_others", |w| {
+            instances::compressed_nodes_are_judged_as_any_others(w)
         }),
         in_world(t, "detections::a_run_too_long_and_one_without_progress", |w| {
             detections::a_run_too_long_and_one_without_progress(w)
@@ -92,14 +128,21 @@ fn main() -> ExitCode {
         in_world(t, "detections::what_is_resumed_in_time_or_later_recovers", |w| {
             detections::what_is_resumed_in_time_or_later_recovers(w)
         }),
-        in_world(t, "detections::a_lock_whose_holder_is_gone_by_a_patched_status", |w| {
-            detections::a_lock_whose_holder_is_gone_by_a_patched_status(w)
+        in_world(t, "detections::a_lock_whose_holder_is_gone_or_finished_by_a_patched_status", |w| {
+            detections::a_lock_whose_holder_is_gone_or_finished_by_a_patched_status(w)
         }),
+        in_world(t, "odd::damaged_objects_are_counted_and_left_alone_patched", |w| {
+            odd::damaged_objects_are_counted_and_left_alone(w)
+        }),
+        in_world(t, "odd::stages_and_agents_are_measured", |w| odd::stages_and_agents_are_measured(w)),
         in_world(t, "conduct::events_and_the_command_line_use_the_same_words", |w| {
             conduct::events_and_the_command_line_use_the_same_words(w)
         }),
-        in_world(t, "conduct::nothing_is_scraped_that_the_catalogue_lacks", |w| {
-            conduct::nothing_is_scraped_that_the_catalogue_lacks(w)
+        in_world(t, "instances::a_controller_that_is_down_is_not_a_crowd_of_stuck_workflows", |w| {
+            instances::a_controller_that_is_down_is_not_a_crowd_of_stuck_workflows(w)
+        }),
+        in_world(t, "overdue::a_pause_that_argo_forgets_is_overdue_after_five_minutes", |w| {
+            overdue::a_pause_that_argo_forgets_is_overdue_after_five_minutes(w)
         }),
         in_world(t, "conduct::when_all_is_quiet_only_the_lease_is_renewed", |w| {
             conduct::when_all_is_quiet_only_the_lease_is_renewed(w)
@@ -108,7 +151,17 @@ fn main() -> ExitCode {
             conduct::it_writes_only_its_own_and_within_its_allowance(w)
         }),
         in_world(t, "conduct::its_token_may_not_touch_a_workflow", |w| conduct::its_token_may_not_touch_a_workflow(w)),
-    ];
-    // The bed's guardians see to the processes; nothing is left behind.
-    libtest_mimic::run(&arguments, trials).exit_code()
+    ]
+}
+
+/// Holds after all the others only: with a filter it is skipped.
+fn every_family(arguments: &Arguments) -> Trial {
+    let all = arguments.filter.is_none() && arguments.skip.is_empty();
+    if !all && !arguments.list {
+        eprintln!("seen::every_family_of_the_catalogue_has_had_a_value is skipped: not all trials are run");
+    }
+    Trial::test("seen::every_family_of_the_catalogue_has_had_a_value", || {
+        seen::every_family_of_the_catalogue_has_had_a_value().map_err(|e| Failed::from(format!("{e:#}")))
+    })
+    .with_ignored_flag(!all)
 }

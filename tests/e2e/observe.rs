@@ -6,11 +6,11 @@ use anyhow::{Context, Result, ensure};
 use kube::Client;
 use serde_json::json;
 use unstick::api::incident::IncidentState::{Ended, Open, Recovered, TargetGone};
-use unstick::metrics::scrape::check_scrape;
 use unstick_bed::Entry;
 
 use super::ground::{Ground, USER, state};
 use super::raw::send;
+use super::seen::scrape;
 
 const NAMESPACE: &str = "crowd";
 /// Workflows that stay until their incident is open, and those that are gone before or soon after their threshold.
@@ -25,18 +25,20 @@ pub async fn a_crowd_comes_and_goes(ground: &Ground) -> Result<()> {
     ground.install().await?;
     ground.team(NAMESPACE, "2s").await?;
     let audit = ground.bed.audit().mark()?;
-    let mut operator = ground.operator("observer").await?;
+    // A cap on series that a crowd exceeds.
+    let mut operator = ground.operator_with("observer", &["--series-cap", "50"]).await?;
 
     let staying = ground.gates(NAMESPACE, "stays", STAYING, None).await?;
     let passing = ground.gates(NAMESPACE, "passes", PASSING, Some(1)).await?;
     let limit = Duration::from_secs(240);
     ground.wait(NAMESPACE, &[Open], 100, limit, &operator).await.context("open")?;
+    let text = scrape(&operator).await?;
+    ensure!(text.contains("unstick_series_dropped{"), "{STAYING} workflows, and no series was left out");
     ground.terminate(&staying).await?;
     let all = ground.wait(NAMESPACE, &[Ended, Recovered, TargetGone], 100, limit, &operator).await.context("closed")?;
     let finished = ground.all_finished(NAMESPACE).await?.len();
     ensure!(finished == staying.len() + passing.len(), "{finished} have finished");
-    let problems = check_scrape(&operator.scrape().await?);
-    ensure!(problems.is_empty(), "{problems:?}");
+    scrape(&operator).await?;
 
     // What is still open closes within the write limit; then all must be said.
     let open = || async {
@@ -73,6 +75,25 @@ pub async fn a_crowd_comes_and_goes(ground: &Ground) -> Result<()> {
     let (status, took) = operator.terminate(Duration::from_secs(20)).await?;
     ensure!(status.success(), "ended with {status} after {took:?}:\n{}", operator.tail(10));
     Ok(())
+}
+
+/// A connection that brings nothing, not even a bookmark, is taken for dead; what happens afterwards is seen all the same.
+pub async fn a_silent_watch_is_opened_anew(ground: &Ground) -> Result<()> {
+    const SILENT: &str = "silent";
+    ground.install().await?;
+    ground.team(SILENT, "2s").await?;
+    // Bookmarks come about each minute.
+    let mut operator = ground.operator_with("listener", &["--watch-idle-limit", "3s"]).await?;
+    let restarted = r#"unstick_watch_restarts_total{cause="Timeout"}"#;
+    let begun = std::time::Instant::now();
+    while !scrape(&operator).await?.contains(restarted) {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "no restart:\n{}", operator.tail(15));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let gates = ground.gates(SILENT, "gate", 1, None).await?;
+    ground.wait(SILENT, &[Open], 1, Duration::from_secs(30), &operator).await?;
+    ground.terminate(&gates).await?;
+    operator.terminate(Duration::from_secs(20)).await.map(drop)
 }
 
 /// Most writes in any 60 seconds.

@@ -9,13 +9,20 @@ use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 use unstick::api::crds;
 use unstick::api::incident::WorkflowIncident;
-use unstick_bed::{Operator, OperatorOptions, Shared, WorkflowRef, free_port, scenario};
+use unstick_bed::{Argo, ArgoOptions, Operator, OperatorOptions, Shared, WorkflowRef, free_port, scenario};
 
 /// The operator's identity, as the audit log names it.
 pub const USER: &str = "system:serviceaccount:unstick-system:unstick";
 
+/// The namespace that the controller with instance id `second` looks into, and how many bytes a workflow may have there
+/// before its nodes are compressed.
+pub const PACKED: &str = "packed";
+const PACKED_FROM: &str = "8000";
+
 pub struct World {
     pub shared: Shared,
+    /// The controller with instance id `second`.
+    _second: Argo,
     pub operator: Operator,
     pub client: Client,
 }
@@ -31,6 +38,15 @@ impl World {
             bed.apply_value(crd.clone(), "default").await?;
         }
         rights(&shared).await?;
+        bed.namespace(PACKED).await?;
+        let options = ArgoOptions {
+            instance_id: "second".to_owned(),
+            managed_namespace: Some(PACKED.to_owned()),
+            leader_election: true,
+            ..ArgoOptions::default()
+        };
+        let second = Argo::start(bed, &options.env("MAX_WORKFLOW_SIZE", PACKED_FROM)).await?;
+        bed.apply_value(settings(&shared.argo), "").await?;
         bed.service_account("unstick-system", "unstick").await?;
         let kubeconfig = bed.kubeconfig_for("unstick-system", "unstick").await?;
         let port = free_port()?;
@@ -56,7 +72,7 @@ impl World {
         })?;
         operator.wait_for("/readyz", Duration::from_secs(60)).await?;
         let client = bed.admin()?;
-        Ok(Self { shared, operator, client })
+        Ok(Self { shared, _second: second, operator, client })
     }
 
     /// A namespace with a policy of these detections, and the named scenario workflows.
@@ -107,18 +123,25 @@ impl World {
     }
 }
 
-/// `workflow: detection reason node state`.
+/// Of the first controller the address is known, of the others the Lease.
+fn settings(first: &Argo) -> Value {
+    let address = format!("http://127.0.0.1:{}/metrics", first.metrics_port());
+    let leased = |id: &str| json!({"name": id, "namespace": "argo", "instanceId": id, "lease": format!("workflow-controller-{id}")});
+    json!({
+        "apiVersion": "unstick.dev/v1alpha1", "kind": "Watchdog", "metadata": {"name": "default"},
+        "spec": {"argo": [
+            {"name": "default", "namespace": "argo", "metricsURL": address}, leased("second"), leased("third"),
+        ]},
+    })
+}
+
+/// `workflow: detection reason "node" + ... state`, with every detection that holds.
 pub fn line(i: &WorkflowIncident) -> String {
     let status = i.status.clone().unwrap_or_default();
-    let first = status.detections.first();
-    format!(
-        "{}: {} {} {:?} {}",
-        i.spec.workflow_ref.name,
-        first.map_or("-", |d| d.kind.as_str()),
-        first.map_or("-", |d| d.reason.as_str()),
-        first.map_or("", |d| d.node.as_str()),
-        status.state.map_or("-", |s| s.as_str()),
-    )
+    let holds: Vec<_> =
+        status.detections.iter().map(|d| format!("{} {} {:?}", d.kind.as_str(), d.reason.as_str(), d.node)).collect();
+    let state = status.state.map_or("-", |s| s.as_str());
+    format!("{}: {} {state}", i.spec.workflow_ref.name, holds.join(" + "))
 }
 
 /// Everything of install.yaml but the workload itself.

@@ -32,12 +32,21 @@ pub fn stopping(facts: &Facts) -> Found {
         Reason::ShutdownIgnoredWhileSuspended
     } else if facts.nodes.iter().any(|n| n.hooked) {
         Reason::ExitHandlerRunning
-    } else if facts.nodes.iter().any(ActiveNode::is_pod) {
+    } else if pods_left(facts) > 0 {
         Reason::PodsRemain
-    } else if !facts.waiting().is_empty() {
+    } else if !facts.waiting().is_empty() || facts.nodes.iter().any(ActiveNode::waits_for_lock) {
         Reason::LockWait
     } else {
         Reason::Unexplained
     };
     Some((reason, since, None))
+}
+
+/// Pods that a shutdown has not ended yet.
+///
+/// Argo fails the node of a pod at once when it tells the pod to stop. 3.7 then ends the workflow; by its code, 4.x holds it
+/// open until the pod has reported. A node that waits for a lock has no pod yet.
+pub fn pods_left(facts: &Facts) -> usize {
+    let active = facts.nodes.iter().filter(|n| n.is_pod() && !n.waits_for_lock()).count();
+    active + facts.rare.as_ref().map_or(0, |r| r.results_missing.len())
 }

@@ -23,6 +23,8 @@ pub struct ArgoOptions {
     pub namespace: String,
     /// Serves only workflows with this `controller-instanceid` label; empty: only those without one.
     pub instance_id: String,
+    /// Looks into this namespace alone (`--namespaced --managed-namespace`); `None`: into all.
+    pub managed_namespace: Option<String>,
     /// Holds the Lease `workflow-controller` (`workflow-controller-<instance id>`) as `bed`.
     pub leader_election: bool,
     /// Requests a second to the API server, and at once.
@@ -44,6 +46,7 @@ impl Default for ArgoOptions {
         Self {
             namespace: "argo".to_owned(),
             instance_id: String::new(),
+            managed_namespace: None,
             leader_election: false,
             qps: 100,
             burst: 200,
@@ -139,6 +142,9 @@ impl Argo {
             .args(["--namespace", &options.namespace, "--configmap", &map, "--executor-image", "bed/no-image"])
             .args(["--qps", &options.qps.to_string(), "--burst", &options.burst.to_string()])
             .env_remove("ARGO_NAMESPACE");
+        if let Some(namespace) = &options.managed_namespace {
+            command.args(["--namespaced", "--managed-namespace", namespace]);
+        }
         if options.leader_election {
             command.env("LEADER_ELECTION_IDENTITY", "bed").env_remove("LEADER_ELECTION_DISABLE");
         } else {

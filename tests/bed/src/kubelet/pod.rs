@@ -72,30 +72,20 @@ impl Walk {
     }
 
     async fn act(&self, script: &Script) -> Result<()> {
+        if self.held_up(script.act).await? {
+            let Some(over) = script.over else { return Ok(()) };
+            tokio::time::sleep(over).await;
+            if matches!(script.act, Act::Pending | Act::Unschedulable) {
+                self.bind().await?;
+            }
+        }
         let now = Timestamp::now();
-        match script.act {
-            Act::Pending => return Ok(()),
-            Act::Unschedulable => return self.set(status::unschedulable(now)).await,
-            _ => self.bind().await?,
-        }
-        match script.act {
-            Act::Pull => {
-                let image = self.image();
-                let said = format!("Back-off pulling image \"{image}\": ErrImagePull: {image}: not found");
-                return self.set(status::waiting(&self.containers, "ImagePullBackOff", &said, now)).await;
-            }
-            Act::Config => {
-                let said = "secret \"missing\" not found";
-                return self.set(status::waiting(&self.containers, "CreateContainerConfigError", said, now)).await;
-            }
-            _ => {}
-        }
         self.set(status::running(&self.containers, now)).await?;
         if script.act != Act::Vanish {
             self.begin_result().await?;
         }
         let lasts = if script.act == Act::Run { Duration::MAX } else { script.lasts };
-        match self.run(lasts).await {
+        match self.run(lasts, script.act == Act::Stubborn).await {
             End::Signal => return self.finish(script, SIGTERM, now).await,
             End::Deadline => {
                 self.complete_result(script).await?;
@@ -114,6 +104,29 @@ impl Walk {
         }
     }
 
+    /// Shows what keeps the pod from starting, if anything does.
+    async fn held_up(&self, act: Act) -> Result<bool> {
+        let now = Timestamp::now();
+        match act {
+            Act::Pending => return Ok(true),
+            Act::Unschedulable => {
+                self.set(status::unschedulable(now)).await?;
+                return Ok(true);
+            }
+            _ => self.bind().await?,
+        }
+        let (reason, said) = match act {
+            Act::Pull => {
+                let image = self.image();
+                ("ImagePullBackOff", format!("Back-off pulling image \"{image}\": ErrImagePull: {image}: not found"))
+            }
+            Act::Config => ("CreateContainerConfigError", "secret \"missing\" not found".to_owned()),
+            _ => return Ok(false),
+        };
+        self.set(status::waiting(&self.containers, reason, &said, now)).await?;
+        Ok(true)
+    }
+
     async fn finish(&self, script: &Script, code: i32, began: Timestamp) -> Result<()> {
         self.complete_result(script).await?;
         self.set(status::ended(&self.containers, Exit::of(code), began, Timestamp::now())).await
@@ -121,7 +134,7 @@ impl Walk {
 
     /// Waits for the end. Argo stops a running pod by sending SIGTERM through `pods/exec`, which nobody serves here; what it
     /// does besides is to give the workflow a shutdown or the node an end, so that is looked for once a second.
-    async fn run(&self, lasts: Duration) -> End {
+    async fn run(&self, lasts: Duration, stubborn: bool) -> End {
         let deadline =
             self.pod.spec.as_ref().and_then(|s| s.active_deadline_seconds).and_then(|s| u64::try_from(s).ok());
         let deadline = deadline.map_or(Duration::MAX, Duration::from_secs);
@@ -133,7 +146,7 @@ impl Walk {
             if left.is_zero() {
                 return if deadline < lasts { End::Deadline } else { End::Time };
             }
-            if self.stopped().await {
+            if !stubborn && self.stopped().await {
                 return End::Signal;
             }
             if lasts == Duration::MAX && deadline == Duration::MAX {

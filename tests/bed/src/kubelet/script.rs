@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What happens to the pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Runs for `seconds`, then succeeds.
     Ok,
@@ -20,6 +20,8 @@ pub enum Act {
     Pending,
     /// Runs until it is stopped.
     Run,
+    /// Runs for `seconds`, whoever tells it to stop.
+    Stubborn,
     /// Runs for `seconds`, then is gone without a word, as when its machine dies before the executor has reported anything.
     Vanish,
     /// The same, but the executor had begun its report: Argo 3.7 then makes the pod again, and again.
@@ -33,14 +35,19 @@ pub enum Act {
 pub struct Script {
     pub act: Act,
     pub lasts: Duration,
+    /// What keeps the pod from starting (`pull`, `config`, `unschedulable`, `pending`) is over after this long; then it runs
+    /// like `ok`. `None`: it never is.
+    pub over: Option<Duration>,
     /// Output parameters the executor would report.
     pub outputs: BTreeMap<String, String>,
 }
 
-/// `ok`, `fail:CODE`, `pull`, `config`, `unschedulable`, `pending`, `run`, `vanish`, `vanish-reported` or `lost`.
+/// `ok`, `fail:CODE`, `pull`, `config`, `unschedulable`, `pending`, `run`, `stubborn`, `vanish`, `vanish-reported` or `lost`.
 pub const DO: &str = "bed.unstick.dev/do";
 /// How long `main` runs, in seconds, default 1; a fraction is fine.
 pub const SECONDS: &str = "bed.unstick.dev/seconds";
+/// After how many seconds the trouble of a pod that can't start is over; absent: never.
+pub const OVER: &str = "bed.unstick.dev/over";
 /// Output parameters as a JSON object of strings.
 pub const OUTPUTS: &str = "bed.unstick.dev/outputs";
 
@@ -55,6 +62,7 @@ impl Script {
             "unschedulable" => Act::Unschedulable,
             "pending" => Act::Pending,
             "run" => Act::Run,
+            "stubborn" => Act::Stubborn,
             "vanish" => Act::Vanish,
             "vanish-reported" => Act::VanishReported,
             "lost" => Act::Lost,
@@ -63,25 +71,25 @@ impl Script {
                 Some(_) => return Err(format!("{DO}: {word:?} needs an exit code of 1 to 255")),
                 None => {
                     return Err(format!(
-                        "{DO}: {word:?} is not one of ok, fail:CODE, pull, config, unschedulable, pending, run, vanish, \
-                         vanish-reported, lost"
+                        "{DO}: {word:?} is not one of ok, fail:CODE, pull, config, unschedulable, pending, run, stubborn, \
+                         vanish, vanish-reported, lost"
                     ));
                 }
             },
         };
-        let seconds = annotations.get(SECONDS).map_or("1", |v| v.trim());
-        let lasts = seconds
-            .parse()
-            .ok()
-            .and_then(|s| Duration::try_from_secs_f64(s).ok())
-            .ok_or_else(|| format!("{SECONDS}: {seconds:?} is not a number of seconds"))?;
+        let seconds = |key: &str, text: &str| {
+            let read = text.trim().parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+            read.ok_or_else(|| format!("{key}: {text:?} is not a number of seconds"))
+        };
+        let lasts = seconds(SECONDS, annotations.get(SECONDS).map_or("1", String::as_str))?;
+        let over = annotations.get(OVER).map(|text| seconds(OVER, text)).transpose()?;
         let outputs = match annotations.get(OUTPUTS) {
             None => BTreeMap::new(),
             Some(text) => {
                 serde_json::from_str(text).map_err(|e| format!("{OUTPUTS} is not a JSON object of strings: {e}"))?
             }
         };
-        Ok(Self { act, lasts, outputs })
+        Ok(Self { act, lasts, over, outputs })
     }
 }
 
@@ -97,13 +105,24 @@ mod tests {
     fn no_annotation_means_one_second_and_success() {
         let script = read(&[]).unwrap();
         assert_eq!((script.act, script.lasts), (Act::Ok, Duration::from_secs(1)));
+        assert_eq!(script.over, None);
     }
 
     #[test]
     fn every_word_is_read_and_a_wrong_one_is_named() {
-        for word in
-            ["ok", "fail:3", "pull", "config", "unschedulable", "pending", "run", "vanish", "vanish-reported", "lost"]
-        {
+        for word in [
+            "ok",
+            "fail:3",
+            "pull",
+            "config",
+            "unschedulable",
+            "pending",
+            "run",
+            "stubborn",
+            "vanish",
+            "vanish-reported",
+            "lost",
+        ] {
             assert!(read(&[(DO, word)]).is_ok(), "{word}");
         }
         assert_eq!(read(&[(DO, "fail:3")]).unwrap().act, Act::Fail(3));
@@ -111,6 +130,8 @@ mod tests {
             assert!(read(&[(DO, wrong)]).unwrap_err().contains(wrong));
         }
         assert!(read(&[(SECONDS, "-1")]).unwrap_err().contains("-1"));
+        assert!(read(&[(OVER, "soon")]).unwrap_err().contains("over"));
+        assert_eq!(read(&[(DO, "pull"), (OVER, "2.5")]).unwrap().over, Some(Duration::from_millis(2500)));
         assert!(read(&[(OUTPUTS, "[]")]).unwrap_err().contains("JSON object"));
         assert_eq!(read(&[(OUTPUTS, r#"{"k":"v"}"#)]).unwrap().outputs["k"], "v");
     }
