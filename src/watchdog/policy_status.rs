@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::effect::Op;
-use super::facts::Facts;
 use super::input::Wrote;
 use super::policy::{Origin, PolicyKey};
+use super::policy_seen::Seen;
 use super::{Watchdog, instant};
 use crate::api::condition::{self, Condition, ConditionStatus};
-use crate::api::policy::{DetectionCount, GovernedElsewhere, OldestStuck, PolicySpec, PolicyStatus};
+use crate::api::policy::{DetectionCount, PolicySpec, PolicyStatus};
 use crate::api::reasons::{ArgoState, ConditionReason, ConditionType, Mode, UnknownReason};
 use crate::api::validate::{Problem, Severity, not_in_force};
 use crate::api::watchdog::{ArgoHealth, Watchdog as WatchdogObject, WatchdogStatus};
@@ -178,46 +178,26 @@ impl Statuses {
     }
 }
 
-/// What one pass over the index finds of one policy.
-#[derive(Default)]
-struct Seen {
-    matched: i64,
-    stuck: i64,
-    elsewhere: i64,
-    examples: Vec<String>,
-    oldest: Option<(Secs, String, String)>,
-    next: Option<(Secs, String)>,
-    per_detection: HashMap<u16, i64>,
-}
-
 impl Watchdog {
     pub(super) fn refresh_statuses(&mut self, now: Secs) {
         self.statuses.refresh_at = None;
         self.statuses.refreshed = now;
         self.statuses.every = self.config.status_every;
-        let mut seen: HashMap<u16, Seen> = HashMap::new();
+        let mut seen: HashMap<u16, Seen<'_>> = HashMap::new();
         for (slot, facts) in self.index.iter() {
             let Some(governor) = facts.governor() else { continue };
+            let policy = self.policies.get(governor);
             // A finished one may be stuck too: its deletion is blocked.
             if let Some(stuck) = self.stuck.get(&slot) {
-                seen.entry(governor).or_default().count(facts, stuck, self.policies.get(governor));
+                seen.entry(governor).or_default().stuck(facts, stuck, policy);
             }
             if facts.is_finished() {
                 continue;
             }
             for other in facts.line.iter().skip(1) {
-                let s = seen.entry(*other).or_default();
-                s.elsewhere += 1;
-                if s.examples.len() < 10 {
-                    let by = self.policies.get(governor).map_or("", |p| &p.label);
-                    s.examples.push(format!("{}/{} ({by})", facts.namespace, facts.name));
-                }
+                seen.entry(*other).or_default().elsewhere(facts, policy);
             }
-            let s = seen.entry(governor).or_default();
-            s.matched += 1;
-            if facts.deadline != 0 && s.next.as_ref().is_none_or(|(at, _)| facts.deadline < *at) {
-                s.next = Some((facts.deadline, format!("{}/{}", facts.namespace, facts.name)));
-            }
+            seen.entry(governor).or_default().governed(facts);
         }
         let keys: Vec<PolicyKey> = self.statuses.policies.keys().cloned().collect();
         for key in keys {
@@ -234,7 +214,7 @@ impl Watchdog {
         }
     }
 
-    fn policy_status(&self, key: &PolicyKey, index: Option<u16>, seen: &Seen, now: Secs) -> Option<PolicyStatus> {
+    fn policy_status(&self, key: &PolicyKey, index: Option<u16>, seen: &Seen<'_>, now: Secs) -> Option<PolicyStatus> {
         let entry = self.statuses.policies.get(key)?;
         let mut conditions = entry.observed.conditions.clone();
         let at = instant(now).into();
@@ -253,7 +233,7 @@ impl Watchdog {
             say(ConditionType::Ready, ConditionStatus::False, first.reason, &message);
             say(ConditionType::Stalled, ConditionStatus::True, first.reason, &message);
         } else {
-            let (reason, mut message) = if seen.matched == 0 && seen.elsewhere == 0 {
+            let (reason, mut message) = if seen.governs_nothing() {
                 (ConditionReason::NoMatch, "In force; no unfinished workflow matches its selector.".to_owned())
             } else if seen.matched == 0 {
                 (ConditionReason::NoMatch, "In force; other policies govern every workflow it matches.".to_owned())
@@ -299,14 +279,9 @@ impl Watchdog {
             mode: Some(entry.mode),
             matched: seen.matched,
             stuck: seen.stuck,
-            governed_elsewhere: (seen.elsewhere > 0)
-                .then(|| GovernedElsewhere { count: seen.elsewhere, examples: seen.examples.clone() }),
-            oldest_stuck: seen.oldest.clone().map(|(since, workflow, detection)| OldestStuck {
-                workflow,
-                detection,
-                since: instant(since).into(),
-            }),
-            next: seen.next.as_ref().map(|(at, who)| format!("{} {who}", clock(*at))).unwrap_or_default(),
+            governed_elsewhere: seen.governed_elsewhere(),
+            oldest_stuck: seen.oldest_stuck(),
+            next: seen.next(),
             detections: detections.unwrap_or_default(),
         })
     }
@@ -372,27 +347,4 @@ impl Watchdog {
             acted24h: 0,
         }
     }
-}
-
-impl Seen {
-    fn count(&mut self, facts: &Facts, stuck: &super::stuck::Stuck, policy: Option<&super::policy::Policy>) {
-        self.stuck += 1;
-        for hold in &stuck.holds {
-            *self.per_detection.entry(hold.detection).or_default() += 1;
-        }
-        let since = stuck.since();
-        if self.oldest.as_ref().is_none_or(|(s, ..)| since < *s) {
-            let shown = stuck.holds.first().and_then(|h| policy?.detections.get(usize::from(h.detection)));
-            self.oldest = Some((
-                since,
-                format!("{}/{}", facts.namespace, facts.name),
-                shown.map_or_else(String::new, |d| d.name.clone()),
-            ));
-        }
-    }
-}
-
-/// `2026-11-21 14:05Z`, for a time in a status column.
-fn clock(at: Secs) -> String {
-    instant(at).strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
