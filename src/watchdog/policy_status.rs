@@ -35,6 +35,7 @@ pub struct Statuses {
     watchdog: Option<(i64, WatchdogStatus)>,
     watchdog_wanted: Option<WatchdogStatus>,
     watchdog_written: Secs,
+    watchdog_in_flight: bool,
     refresh_at: Option<Secs>,
     refreshed: Secs,
     next: u64,
@@ -100,10 +101,22 @@ impl Statuses {
         self.refresh_at = Some(self.refresh_at.map_or(at, |known| known.min(at)));
     }
 
+    /// We lead from now on. What was under way when we last did may not have arrived: it is said again.
     pub fn restart(&mut self) {
         self.touch();
         for e in self.policies.values_mut() {
-            e.in_flight = false;
+            if std::mem::take(&mut e.in_flight) {
+                e.observed = PolicyStatus::default();
+            }
+        }
+        if std::mem::take(&mut self.watchdog_in_flight) {
+            self.forget_watchdog();
+        }
+    }
+
+    fn forget_watchdog(&mut self) {
+        if let Some((_, observed)) = &mut self.watchdog {
+            *observed = WatchdogStatus::default();
         }
     }
 
@@ -133,6 +146,7 @@ impl Statuses {
             && let Some(status) = self.watchdog_wanted.take()
         {
             self.watchdog_written = now;
+            self.watchdog_in_flight = true;
             if let Some((_, observed)) = &mut self.watchdog {
                 *observed = status.clone();
             }
@@ -149,12 +163,11 @@ impl Statuses {
 
     pub fn wrote(&mut self, n: u64, result: Wrote, now: Secs) {
         if n == WATCHDOG {
+            self.watchdog_in_flight = false;
             if result == Wrote::Failed {
                 self.touch();
                 self.watchdog_written = now;
-                if let Some((_, observed)) = &mut self.watchdog {
-                    *observed = WatchdogStatus::default();
-                }
+                self.forget_watchdog();
             }
             return;
         }
