@@ -127,8 +127,10 @@ pub fn look(facts: &Facts, detection: &Detection, index: u16, around: &Around<'_
         }
     };
     match (found, facts.rare.as_ref().and_then(|r| r.nodes_unknown)) {
-        // What needs the nodes and doesn't see them says so; what was found without them stands.
+        // What needs the nodes and doesn't see them says so; what was found without them stands. That none of them
+        // changes is never found without them (I12).
         (None, Some(reason)) if needs_nodes(kind) => State::Unknown(reason),
+        (Some(_), Some(reason)) if kind == DetectionType::NoProgress => State::Unknown(reason),
         (found, _) => present(found, detection.after),
     }
 }

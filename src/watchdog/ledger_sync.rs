@@ -245,8 +245,8 @@ impl Watchdog {
             return;
         }
         incident.closed = Some((reason, now));
-        self.tally.incident_closed(reason);
         if incident.exists || incident.flying != Want::Nothing {
+            self.tally.incident_closed(reason);
             self.ledger.mark(id, Want::Status);
         } else {
             // Over before anybody was told.

@@ -28,7 +28,7 @@ pub mod nodes;
 pub mod observe;
 pub mod pods;
 pub mod policy;
-mod policy_census;
+mod policy_seen;
 mod policy_status;
 pub mod project;
 pub mod report;

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::effect::Op;
-use super::policy_census::Seen;
 use super::input::Wrote;
 use super::policy::{Origin, PolicyKey};
+use super::policy_seen::Seen;
 use super::{Watchdog, instant};
 use crate::api::condition::{self, Condition, ConditionStatus};
-use crate::api::policy::{DetectionCount, GovernedElsewhere, OldestStuck, PolicySpec, PolicyStatus};
+use crate::api::policy::{DetectionCount, PolicySpec, PolicyStatus};
 use crate::api::reasons::{ArgoState, ConditionReason, ConditionType, Mode, UnknownReason};
 use crate::api::validate::{Problem, Severity, not_in_force};
 use crate::api::watchdog::{ArgoHealth, Watchdog as WatchdogObject, WatchdogStatus};
@@ -35,6 +35,7 @@ pub struct Statuses {
     watchdog: Option<(i64, WatchdogStatus)>,
     watchdog_wanted: Option<WatchdogStatus>,
     watchdog_written: Secs,
+    watchdog_in_flight: bool,
     refresh_at: Option<Secs>,
     refreshed: Secs,
     next: u64,
@@ -100,10 +101,22 @@ impl Statuses {
         self.refresh_at = Some(self.refresh_at.map_or(at, |known| known.min(at)));
     }
 
+    /// We lead from now on. What was under way when we last did may not have arrived: it is said again.
     pub fn restart(&mut self) {
         self.touch();
         for e in self.policies.values_mut() {
-            e.in_flight = false;
+            if std::mem::take(&mut e.in_flight) {
+                e.observed = PolicyStatus::default();
+            }
+        }
+        if std::mem::take(&mut self.watchdog_in_flight) {
+            self.forget_watchdog();
+        }
+    }
+
+    fn forget_watchdog(&mut self) {
+        if let Some((_, observed)) = &mut self.watchdog {
+            *observed = WatchdogStatus::default();
         }
     }
 
@@ -133,6 +146,7 @@ impl Statuses {
             && let Some(status) = self.watchdog_wanted.take()
         {
             self.watchdog_written = now;
+            self.watchdog_in_flight = true;
             if let Some((_, observed)) = &mut self.watchdog {
                 *observed = status.clone();
             }
@@ -149,12 +163,11 @@ impl Statuses {
 
     pub fn wrote(&mut self, n: u64, result: Wrote, now: Secs) {
         if n == WATCHDOG {
+            self.watchdog_in_flight = false;
             if result == Wrote::Failed {
                 self.touch();
                 self.watchdog_written = now;
-                if let Some((_, observed)) = &mut self.watchdog {
-                    *observed = WatchdogStatus::default();
-                }
+                self.forget_watchdog();
             }
             return;
         }
@@ -183,13 +196,20 @@ impl Watchdog {
         self.statuses.refresh_at = None;
         self.statuses.refreshed = now;
         self.statuses.every = self.config.status_every;
-        let (mut seen, unfinished) = self.census();
-        let keys: Vec<PolicyKey> = self.statuses.policies.keys().cloned().collect();
-        for key in keys {
-            let index = self.policies.find(&key);
-            let found = index.and_then(|i| seen.remove(&i)).unwrap_or_default();
-            let status = self.policy_status(&key, index, &found, now);
-            if let (Some(entry), Some(status)) = (self.statuses.policies.get_mut(&key), status) {
+        let mut census = self.census();
+        let unfinished = census.unfinished;
+        let stated: Vec<_> = self
+            .statuses
+            .policies
+            .keys()
+            .filter_map(|key| {
+                let index = self.policies.find(key);
+                let found = index.map(|i| census.take(i)).unwrap_or_default();
+                Some((key.clone(), self.policy_status(key, index, &found, now)?))
+            })
+            .collect();
+        for (key, status) in stated {
+            if let Some(entry) = self.statuses.policies.get_mut(&key) {
                 entry.wanted = (entry.observed != status).then_some(status);
             }
         }
@@ -199,7 +219,7 @@ impl Watchdog {
         }
     }
 
-    fn policy_status(&self, key: &PolicyKey, index: Option<u16>, seen: &Seen, now: Secs) -> Option<PolicyStatus> {
+    fn policy_status(&self, key: &PolicyKey, index: Option<u16>, seen: &Seen<'_>, now: Secs) -> Option<PolicyStatus> {
         let entry = self.statuses.policies.get(key)?;
         let mut conditions = entry.observed.conditions.clone();
         let at = instant(now).into();
@@ -218,7 +238,7 @@ impl Watchdog {
             say(ConditionType::Ready, ConditionStatus::False, first.reason, &message);
             say(ConditionType::Stalled, ConditionStatus::True, first.reason, &message);
         } else {
-            let (reason, mut message) = if seen.matched == 0 && seen.elsewhere == 0 {
+            let (reason, mut message) = if seen.governs_nothing() {
                 (ConditionReason::NoMatch, "In force; no unfinished workflow matches its selector.".to_owned())
             } else if seen.matched == 0 {
                 (ConditionReason::NoMatch, "In force; other policies govern every workflow it matches.".to_owned())
@@ -264,14 +284,9 @@ impl Watchdog {
             mode: Some(entry.mode),
             matched: seen.matched,
             stuck: seen.stuck,
-            governed_elsewhere: (seen.elsewhere > 0)
-                .then(|| GovernedElsewhere { count: seen.elsewhere, examples: seen.examples.clone() }),
-            oldest_stuck: seen.oldest.clone().map(|(since, workflow, detection)| OldestStuck {
-                workflow,
-                detection,
-                since: instant(since).into(),
-            }),
-            next: seen.next.as_ref().map(|(at, who)| format!("{} {who}", clock(*at))).unwrap_or_default(),
+            governed_elsewhere: seen.governed_elsewhere(),
+            oldest_stuck: seen.oldest_stuck(),
+            next: seen.next(),
             detections: detections.unwrap_or_default(),
         })
     }
@@ -337,9 +352,4 @@ impl Watchdog {
             acted24h: 0,
         }
     }
-}
-
-/// `2026-11-21 14:05Z`, for a time in a status column.
-fn clock(at: Secs) -> String {
-    instant(at).strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }

@@ -65,6 +65,7 @@ impl Watchdog {
             Some(old) => (facts.is_finished() && !old.is_finished(), false),
             None => (facts.is_finished(), true),
         };
+        let moved = old.is_some_and(|old| old.line != facts.line);
         self.took_up(old_slot, &facts);
         self.stop_waiting(old_slot, &facts);
         if self.leading && self.synced && facts.is_finished() && !facts.completion_counted {
@@ -82,6 +83,9 @@ impl Watchdog {
             return;
         }
         self.judge(slot, now);
+        if moved {
+            self.statuses.drift();
+        }
         if finished_now || appeared {
             self.statuses.drift();
             self.judge_waiters(slot, now);

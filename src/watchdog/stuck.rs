@@ -92,7 +92,9 @@ impl Watchdog {
                 }
             }
         }
-        let changed = known != verdict.holds.as_slice() || unknown_before != verdict.unknown;
+        // What was said of another run, or under another policy, is no longer so either.
+        let taken_back = before.is_some() && known.is_empty();
+        let changed = taken_back || known != verdict.holds.as_slice() || unknown_before != verdict.unknown;
         if verdict.holds.is_empty() {
             self.stuck.remove(&slot);
         } else {

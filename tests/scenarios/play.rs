@@ -91,6 +91,7 @@ fn put(world: &mut World, short: &Value, tell: bool) {
 }
 
 fn act(world: &mut World, step: &Step) {
+    world.down |= step.down;
     if let Some(auto) = step.auto_relist {
         world.auto_relist = auto;
     }
@@ -121,6 +122,9 @@ fn act(world: &mut World, step: &Step) {
     }
     for name in &step.gone {
         world.delete(&split(name));
+    }
+    for name in &step.vanish {
+        world.workflows.remove(&split(name));
     }
     if let Some(short) = &step.policy {
         world.apply_policy(policy(short));

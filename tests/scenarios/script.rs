@@ -60,6 +60,12 @@ pub struct Step {
     pub workflows: Vec<Value>,
     #[serde(default)]
     pub gone: Vec<String>,
+    /// Deleted without anybody hearing of it.
+    #[serde(default)]
+    pub vanish: Vec<String>,
+    /// No process runs until the next restart.
+    #[serde(default)]
+    pub down: bool,
     pub policy: Option<Value>,
     pub policy_gone: Option<String>,
     pub settings: Option<Value>,

@@ -8,18 +8,20 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use unstick::api::incident::{IncidentState, WorkflowIncident};
+use unstick::api::incident::WorkflowIncident;
 use unstick::api::reasons::UnknownReason;
 use unstick::api::validate::Context;
 use unstick::api::watchdog::{Watchdog as WatchdogObject, WatchdogSpec};
 use unstick::api::workflow::{Secs, Workflow};
-use unstick::watchdog::effect::{Note, Op, Write};
+use unstick::watchdog::effect::{Note, Write};
 use unstick::watchdog::input::{Config, Input, PodSeen, Wrote};
 use unstick::watchdog::policy::PolicyKey;
 use unstick::watchdog::{Watchdog, admit, instant};
 
 #[path = "names.rs"]
 mod names;
+#[path = "server.rs"]
+mod server;
 pub use names::*;
 
 /// Start of every story: 2026-11-21T10:00:00Z.
@@ -57,6 +59,8 @@ pub struct World {
     /// Argo's Lease: renewed whenever time passes while it is alive.
     pub lease: Option<(Secs, bool)>,
     pub leading: bool,
+    /// No process runs: nobody hears anything, nothing is written.
+    pub down: bool,
     pub mark: Option<String>,
     pub echo: Echo,
     unheard: Vec<(Name, Option<WorkflowIncident>)>,
@@ -67,6 +71,8 @@ pub struct World {
     pub auto_relist: bool,
     pub written: Vec<String>,
     pub notes: Vec<Note>,
+    /// How often time alone has woken the watchdog.
+    pub wakes: u32,
 }
 
 fn no_bounds(_: &str) -> &'static [f64] {
@@ -87,6 +93,7 @@ impl World {
             namespaces: BTreeMap::new(),
             lease: None,
             leading: false,
+            down: false,
             mark: None,
             echo: Echo::After,
             unheard: Vec::new(),
@@ -95,6 +102,7 @@ impl World {
             auto_relist: true,
             written: Vec::new(),
             notes: Vec::new(),
+            wakes: 0,
         }
     }
 
@@ -103,6 +111,9 @@ impl World {
     }
 
     pub fn feed(&mut self, input: Input<'_>) {
+        if self.down {
+            return;
+        }
         let at = self.at();
         self.relists += u32::try_from(self.dog.handle(input, at).len()).unwrap();
     }
@@ -114,6 +125,7 @@ impl World {
 
     pub fn start_with(&mut self, workflows_first: bool) {
         self.dog = Watchdog::new(self.config.clone(), no_bounds);
+        self.down = false;
         self.relists = 0;
         self.unheard.clear();
         for (name, labels) in self.namespaces.clone() {
@@ -261,13 +273,14 @@ impl World {
     /// Time passes until `until`, waking exactly when the watchdog asks for it.
     pub fn run_to(&mut self, until: Secs) {
         self.calm();
-        while let Some(wake) = self.dog.next_wake(self.at()) {
+        while let Some(wake) = self.dog.next_wake(self.at()).filter(|_| !self.down) {
             let wake = Secs::try_from(wake.as_second()).unwrap();
             assert!(wake > self.now, "asks to be woken at {} when it is {}: a busy loop", rel(wake), rel(self.now));
             if wake > until {
                 break;
             }
             self.now = wake;
+            self.wakes += 1;
             self.renew();
             self.feed(Input::Tick);
             self.calm();
@@ -285,7 +298,7 @@ impl World {
                 self.list();
             }
             let at = self.at();
-            let Some(write) = self.dog.next_write(at) else { return };
+            let Some(write) = self.dog.next_write(at).filter(|_| !self.down) else { return };
             self.carry_out(write);
         }
         let last = self.written.len().saturating_sub(12);
@@ -322,78 +335,6 @@ impl World {
                 Some(object) => self.feed(Input::Incident(Box::new(object))),
                 None => self.feed(Input::IncidentGone { namespace, name }),
             }
-        }
-    }
-
-    fn perform(&mut self, op: &Op) -> Wrote {
-        match op {
-            Op::OpenIncident(object) => {
-                let name = incident_key(object);
-                if self.incidents.contains_key(&name) {
-                    return Wrote::Conflict;
-                }
-                let mut object = (**object).clone();
-                object.status = None;
-                self.unheard.push((name.clone(), Some(object.clone())));
-                self.incidents.insert(name, object);
-            }
-            Op::IncidentStatus { namespace, name, status, .. } => {
-                let name = (namespace.clone(), name.clone());
-                let Some(object) = self.incidents.get_mut(&name) else { return Wrote::Gone };
-                object.status = Some((**status).clone());
-                self.unheard.push((name, Some(object.clone())));
-                self.one_each();
-            }
-            Op::DeleteIncident { namespace, name } => {
-                let name = (namespace.clone(), name.clone());
-                if self.incidents.remove(&name).is_none() {
-                    return Wrote::Gone;
-                }
-                self.unheard.push((name, None));
-            }
-            Op::Event(note) => self.notes.push((**note).clone()),
-            Op::PolicyStatus { key, status } => {
-                let Some(object) = self.policies.get_mut(key) else { return Wrote::Gone };
-                object["status"] = serde_json::to_value(status).unwrap();
-                self.tell_policy(key);
-            }
-            Op::WatchdogStatus(status) => {
-                let Some(object) = &mut self.settings else { return Wrote::Gone };
-                object["status"] = serde_json::to_value(status).unwrap();
-                self.tell_settings();
-            }
-        }
-        Wrote::Done
-    }
-
-    /// At most one open incident for a run under a policy.
-    fn one_each(&self) {
-        let mut open = BTreeMap::new();
-        for (name, object) in &self.incidents {
-            if state(object).is_some_and(|s| matches!(s, IncidentState::Open | IncidentState::Unconfirmed)) {
-                let w = &object.spec.workflow_ref;
-                let run = (w.uid.clone(), w.started_at, object.spec.policy_ref.uid.clone());
-                if let Some(other) = open.insert(run, name) {
-                    panic!("two open incidents of one run under one policy: {other:?} and {name:?}");
-                }
-            }
-        }
-    }
-
-    fn describe(&self, op: &Op) -> String {
-        let workflow = |ns: &str, name: &str| {
-            let object = self.incidents.get(&(ns.to_owned(), name.to_owned()));
-            object.map_or_else(|| format!("? {name}"), |o| o.spec.workflow_ref.name.clone())
-        };
-        match op {
-            Op::OpenIncident(o) => format!("open {}", o.spec.workflow_ref.name),
-            Op::IncidentStatus { namespace, name, status, .. } => {
-                format!("status {} {}", workflow(namespace, name), status.state.map_or("?", |s| s.as_str()))
-            }
-            Op::DeleteIncident { namespace, name } => format!("delete {}", workflow(namespace, name)),
-            Op::Event(note) => format!("event {} {}", note.reason, note.regarding.name),
-            Op::PolicyStatus { key, .. } => format!("policy {}", key.label()),
-            Op::WatchdogStatus(_) => "watchdog".to_owned(),
         }
     }
 }

@@ -1,0 +1,63 @@
+//! Generated sequences of whatever may happen: watch events, policies, time, lost answers, restarts, leader changes.
+//! While they last no rule is broken; after the last of them everything reaches its end state and writes stop (I21).
+//!
+//! The world itself refuses (tests/scenarios): a write while not leading, two open incidents of one run under one
+//! policy, a timer in the past, writes that never stop.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::pedantic, clippy::style, dead_code)] // the tellers of stories are no product code
+
+#[path = "properties/model.rs"]
+mod model;
+#[path = "properties/run.rs"]
+mod run;
+#[path = "scenarios/script.rs"]
+mod script;
+#[path = "properties/whatever.rs"]
+mod whatever;
+#[path = "scenarios/world.rs"]
+mod world;
+
+use proptest::prelude::*;
+
+use model::{LONGEST, act};
+use run::Run;
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() }
+}
+
+/// How many incidents may exist: plenty, or fewer than there are workflows.
+fn cap() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(100_usize), 1 => Just(2)]
+}
+
+proptest! {
+    #![proptest_config(config(256))]
+
+    #[test]
+    fn whatever_happens_ends_in_what_is(acts in prop::collection::vec(act(), 1..40), cap in cap()) {
+        let mut run = Run::new(cap);
+        for act in &acts {
+            run.act(act);
+            run.nothing_invented();
+        }
+        run.last_fault();
+        run.world.run_to(run.world.now + 2 * LONGEST);
+        run.everything_is_said();
+        run.quiet(12 * 3600);
+        run.everything_is_said();
+        run.a_list_changes_nothing();
+        run.a_newcomer_sees_the_same();
+        run.a_restart_writes_nothing();
+    }
+}
+
+proptest! {
+    #![proptest_config(config(256))]
+
+    #[test]
+    fn nothing_that_comes_in_panics_or_keeps_it_busy(inputs in prop::collection::vec(whatever::any_input(), 1..60)) {
+        whatever::survives(&inputs);
+    }
+}
