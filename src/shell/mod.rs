@@ -6,6 +6,7 @@ pub mod choke;
 pub mod client;
 pub mod clock;
 pub mod crds;
+pub mod door;
 mod ears;
 mod fed;
 pub mod follow;
