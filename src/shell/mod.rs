@@ -14,6 +14,7 @@ pub mod http;
 pub mod lease;
 pub mod logging;
 pub mod looping;
+mod named;
 pub mod run;
 pub mod stream;
 mod told;

@@ -14,6 +14,7 @@ mod detections;
 mod failover;
 mod ground;
 mod observe;
+mod poison;
 mod policies;
 mod raw;
 mod world;
@@ -67,6 +68,15 @@ where
     })
 }
 
+/// On ground of its own.
+fn alone<F>(runtime: &Arc<Runtime>, name: &str, run: fn() -> F) -> Trial
+where
+    F: Future<Output = anyhow::Result<()>> + 'static,
+{
+    let runtime = Arc::clone(runtime);
+    Trial::test(name, move || runtime.block_on(run()).map_err(|e| Failed::from(format!("{e:#}"))))
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
@@ -78,6 +88,8 @@ fn main() -> ExitCode {
         trial(t, "cli::without_crds_and_from_a_file_the_words_are_the_events", cli::same_words),
         trial(t, "observe::a_crowd_comes_and_goes_and_no_workflow_is_written", observe::a_crowd_comes_and_goes),
         trial(t, "failover::the_leader_is_killed_in_the_middle_of_a_crowd", failover::the_leader_is_killed),
+        alone(t, "poison::is_counted_and_named_and_the_others_go_on", poison::on_the_real_server),
+        alone(t, "poison::what_no_server_should_send_stops_nobody", poison::unsendable::run),
         trial(t, "policies::every_invalid_one_is_refused_in_words", |g| policies::run(g.client.clone())),
         trial(t, "deploy::rights_and_admission_hold", |g| async {
             deploy::run(g.client.clone(), g.bed.kubectl(), &g.bed.admin_kubeconfig()).await
