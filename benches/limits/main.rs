@@ -25,6 +25,7 @@ use unstick_bed::measure::{Child, Table, get, post, run_peer};
 mod idle;
 mod many;
 mod peers;
+mod real;
 mod sizes;
 
 /// What runs where.
@@ -36,7 +37,7 @@ struct Args {
     /// Shorter waits, one start instead of three: for work on the bench, not for results.
     #[arg(long)]
     quick: bool,
-    /// Only these parts: many, sizes, idle, peer.
+    /// Only these parts: many, sizes, idle, peer, real.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Workflows of the large parts.
@@ -154,15 +155,16 @@ impl Watching {
     pub fn start(setting: &Setting, server: &Server) -> Result<Self> {
         let kubeconfig = setting.log("kubeconfig.json");
         std::fs::write(&kubeconfig, unstick_bed::fakeapi::kubeconfig(&format!("http://{}", server.address)))?;
-        Self::start_on(setting, &kubeconfig)
+        Self::start_on(setting, &kubeconfig, "team-00")
     }
 
-    pub fn start_on(setting: &Setting, kubeconfig: &std::path::Path) -> Result<Self> {
+    /// `lease`: the namespace where it may have one.
+    pub fn start_on(setting: &Setting, kubeconfig: &std::path::Path, lease: &str) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = Command::new(&setting.operator);
         command.arg("run").arg("--kubeconfig").arg(kubeconfig).arg("--listen").arg(address.to_string()).args([
             "--lease-namespace",
-            "team-00",
+            lease,
             "--identity",
             "bench",
             "--log-level",
@@ -225,8 +227,8 @@ fn measure(args: &Args) -> Result<Table> {
         cores: std::thread::available_parallelism()?.get(),
     };
     let mut table = Table::default();
-    let parts: [(&str, fn(&Setting, &mut Table) -> Result<()>); 4] =
-        [("many", many::run), ("sizes", sizes::run), ("idle", idle::run), ("peer", peers::run)];
+    let parts: [(&str, fn(&Setting, &mut Table) -> Result<()>); 5] =
+        [("many", many::run), ("sizes", sizes::run), ("idle", idle::run), ("peer", peers::run), ("real", real::run)];
     for (name, run) in parts {
         if args.only.is_empty() || args.only.iter().any(|n| n == name) {
             eprintln!("{name}:");

@@ -119,7 +119,8 @@ pub struct ArgoInstance {
     #[serde(default = "default_lease")]
     #[schemars(length(max = 253))]
     pub lease: String,
-    /// Where its metrics are; empty = not asked.
+    /// Where its metrics are, asked instead of the Lease: anything but 2xx within 5 s is a failure. Empty = not asked.
+    /// Of an `https` address the certificate is not verified, as Argo signs its own; nothing of ours is sent there.
     #[serde(default, rename = "metricsURL")]
     #[schemars(length(max = 512))]
     pub metrics_url: String,

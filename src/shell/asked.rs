@@ -16,6 +16,8 @@ impl Loop {
             Ask::Alive(tell) => drop(tell.send(())),
             Ask::Ready(tell) => drop(tell.send(self.unready())),
             Ask::Metrics(tell) => {
+                // Whoever left meanwhile needs no answer.
+                self.scrapes.retain(|scrape| !scrape.is_closed());
                 self.scrapes.push(tell);
                 if self.ears.flush.is_some() {
                     return;

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use super::clock::MAX_SKEW;
 use super::looping::{LONGEST_SLEEP, Loop};
+use super::named::{Wrong, whose};
 use super::watch::{Block, Fault, Feed, WatchConfig, watch};
 use crate::api::reasons::UnknownReason;
-use crate::api::workflow::EventKind;
+use crate::api::workflow::{EventKind, Identity, Nodes, Workflow};
 use crate::metrics::RestartCause;
 use crate::watchdog::input::Input;
 
@@ -34,12 +35,7 @@ impl Loop {
                 self.block(&block);
             }
             Feed::Skipped { identity, bytes } => {
-                self.process.poison("workflows");
-                if let Some(identity) = &identity {
-                    self.handle(Input::WorkflowUnreadable { uid: &identity.uid });
-                }
-                let whose = identity.map_or_else(|| "?".to_owned(), |i| i.to_string());
-                tracing::warn!(workflow = whose, bytes, "a workflow is too large to be read; it is left out");
+                self.unread(identity.as_ref(), bytes, "it is too large");
             }
             Feed::Synced { .. } => {
                 self.alive();
@@ -69,29 +65,52 @@ impl Loop {
         for event in block.events() {
             match event {
                 Ok(event) => {
-                    if event.workflow.oddities > 0 {
-                        self.process.odd(event.workflow.oddities);
+                    let workflow = &event.workflow;
+                    if workflow.oddities > 0 {
+                        self.odd(workflow);
                     }
+                    let packed = matches!(workflow.status.nodes, Nodes::Compressed(_));
+                    let before = if packed { self.watchdog.tally.undecodable_nodes() } else { 0 };
                     let input = match event.kind {
-                        EventKind::Deleted => Input::WorkflowGone(&event.workflow),
-                        EventKind::Added | EventKind::Modified => Input::Workflow(&event.workflow),
+                        EventKind::Deleted => Input::WorkflowGone(workflow),
+                        EventKind::Added | EventKind::Modified => Input::Workflow(workflow),
                     };
                     self.handle(input);
+                    if packed && before != self.watchdog.tally.undecodable_nodes() {
+                        self.undecodable(workflow);
+                    }
                 }
                 Err(poison) => {
-                    self.process.poison("workflows");
-                    if let Some(identity) = &poison.identity {
-                        self.handle(Input::WorkflowUnreadable { uid: &identity.uid });
-                    }
-                    let whose = poison.identity.map_or_else(|| "?".to_owned(), |i| i.to_string());
-                    tracing::warn!(
-                        workflow = whose,
-                        bytes = poison.bytes,
-                        error = poison.error,
-                        "a workflow can't be read; the others go on"
-                    );
+                    self.unread(poison.identity.as_deref(), poison.bytes as u64, &poison.error);
                 }
             }
+        }
+    }
+
+    /// A workflow that is there and can't be read: it is not swept away, and the others go on.
+    fn unread(&mut self, identity: Option<&Identity>, bytes: u64, error: &str) {
+        self.process.poison("workflows");
+        if let Some(identity) = identity {
+            self.handle(Input::WorkflowUnreadable { uid: &identity.uid });
+        }
+        let whose = identity.map_or_else(|| "?".to_owned(), ToString::to_string);
+        if self.named.first(&whose, Wrong::Unread, Instant::now()) {
+            tracing::warn!(workflow = whose, bytes, error, "a workflow can't be read; the others go on");
+        }
+    }
+
+    fn odd(&mut self, workflow: &Workflow<'_>) {
+        self.process.odd(workflow.oddities);
+        let (whose, fields) = (whose(&workflow.meta), workflow.oddities);
+        if self.named.first(&whose, Wrong::Odd, Instant::now()) {
+            tracing::warn!(workflow = whose, fields, "fields of a type that Argo never writes are taken as absent");
+        }
+    }
+
+    fn undecodable(&mut self, workflow: &Workflow<'_>) {
+        let whose = whose(&workflow.meta);
+        if self.named.first(&whose, Wrong::Undecodable, Instant::now()) {
+            tracing::warn!(workflow = whose, "its compressed nodes can't be decoded; what needs them isn't judged");
         }
     }
 

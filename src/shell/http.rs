@@ -1,7 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz`. The answers come from the loop: one that hangs is not healthy.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -23,9 +22,6 @@ pub enum Ask {
     Alive(oneshot::Sender<()>),
 }
 
-/// The loop answers within this, or something is wrong with it.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Opens the port.
 ///
 /// # Errors
@@ -36,41 +32,36 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("can't listen on {listen}: choose another address with --listen"))
 }
 
-/// Serves until the process ends.
-pub async fn serve(listener: TcpListener, asks: mpsc::Sender<Ask>) {
-    let router = Router::new()
+/// What is served; each answer is the loop's.
+pub fn pages(asks: mpsc::Sender<Ask>) -> Router {
+    Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .fallback(|| async { (StatusCode::NOT_FOUND, "unstick serves /metrics, /healthz and /readyz\n") })
-        .with_state(asks);
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the HTTP server has ended");
-    }
+        .with_state(asks)
 }
 
+/// `None` once the loop takes no more questions; how long to wait for an answer is the door's to say.
 async fn ask<T>(asks: &mpsc::Sender<Ask>, make: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
     let (tell, told) = oneshot::channel();
-    let answer = async {
-        asks.send(make(tell)).await.ok()?;
-        told.await.ok()
-    };
-    tokio::time::timeout(PATIENCE, answer).await.ok().flatten()
+    asks.send(make(tell)).await.ok()?;
+    told.await.ok()
 }
 
-const SILENT: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "the main loop does not answer\n");
+const STOPPING: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "unstick is stopping\n");
 
 async fn metrics(State(asks): State<mpsc::Sender<Ask>>) -> impl IntoResponse {
     match ask(&asks, Ask::Metrics).await {
         Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        None => SILENT.into_response(),
+        None => STOPPING.into_response(),
     }
 }
 
 async fn healthy(State(asks): State<mpsc::Sender<Ask>>) -> impl IntoResponse {
     match ask(&asks, Ask::Alive).await {
         Some(()) => (StatusCode::OK, "ok\n").into_response(),
-        None => SILENT.into_response(),
+        None => STOPPING.into_response(),
     }
 }
 
@@ -78,6 +69,6 @@ async fn ready(State(asks): State<mpsc::Sender<Ask>>) -> impl IntoResponse {
     match ask(&asks, Ask::Ready).await {
         Some(reasons) if reasons.is_empty() => (StatusCode::OK, "ok\n".to_owned()).into_response(),
         Some(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
-        None => SILENT.into_response(),
+        None => STOPPING.into_response(),
     }
 }

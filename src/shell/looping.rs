@@ -12,6 +12,7 @@ use super::client::Clients;
 use super::ears::Ears;
 use super::follow::{Kind, News, Which, follow};
 use super::lease::LeaseHandle;
+use super::named::Named;
 use super::run::{Options, limits};
 use super::watch::WatchConfig;
 use super::writer::{self, Limit};
@@ -35,6 +36,7 @@ pub type Writes = JoinSet<(Ticket, Op, Wrote)>;
 pub struct Loop {
     pub(super) watchdog: Watchdog,
     pub(super) process: Process,
+    pub(super) named: Named,
     pub(super) clients: Clients,
     pub(super) ears: Ears,
     pub(super) identity: String,
@@ -71,6 +73,7 @@ impl Loop {
         let mut state = Self {
             watchdog: Watchdog::new(options.config.clone(), metrics::bounds),
             process: Process::new(options.series_cap),
+            named: Named::default(),
             ears: Ears { lease, flush: None, news, probes, crds, feed: None },
             identity: options.identity.clone(),
             namespace: options.namespace.clone(),

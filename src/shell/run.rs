@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::client::{Target, connect};
+use super::door::{Door, Limits};
 use super::ears::Heard;
 use super::http::{self, Ask};
 use super::lease::{self, LeaseOptions};
@@ -42,6 +43,8 @@ pub struct Options {
 
 /// How long writes in flight may take to end after SIGTERM.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+/// How long answers on their way may take to arrive after that.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -51,7 +54,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let clients = connect(&options.target).await?;
     let listener = http::bind(options.listen).await?;
     let (ask, asks) = mpsc::channel::<Ask>(64);
-    tokio::spawn(http::serve(listener, ask));
+    let door = Door::open(listener, http::pages(ask), Limits::default());
     let lease_namespace = options.lease_namespace.clone().unwrap_or_else(|| clients.namespace.clone());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -75,7 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     });
     let mut state = Loop::new(&options, clients, lease);
     let ended = turn(&mut state, asks, &options).await;
-    state.stop(LAST_WRITES).await;
+    tokio::join!(state.stop(LAST_WRITES), door.close(LAST_ANSWERS));
     ended
 }
 
@@ -89,6 +92,8 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
             biased;
             () = stopped(&mut stop) => {
                 tracing::info!("told to stop: no new writes");
+                // Who asks now is told so at once: the loop answers no more.
+                drop(asks);
                 state.last_writes(writes).await;
                 return Ok(());
             }

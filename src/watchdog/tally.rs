@@ -204,6 +204,11 @@ impl Tally {
         };
         self.add("unstick_nodes_undecodable_total", &[cause], 1);
     }
+
+    /// How often that was, whatever the cause.
+    pub fn undecodable_nodes(&self) -> u64 {
+        self.counters.get("unstick_nodes_undecodable_total").map_or(0, |series| series.values().sum())
+    }
 }
 
 #[cfg(test)]

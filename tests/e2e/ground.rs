@@ -36,46 +36,19 @@ impl Ground {
         Ok(Self { bed, client, _argo: argo, _kubelet: kubelet })
     }
 
-    /// Our CRDs, our `ServiceAccount` and everything of install.yaml but the workload itself. Done twice, it changes nothing.
+    /// See [`install`].
     pub async fn install(&self) -> Result<()> {
-        for namespace in ["argo", "unstick-system"] {
-            self.bed.namespace(namespace).await?;
-        }
-        for crd in crds::all() {
-            self.bed.apply_value(crd.clone(), "default").await?;
-        }
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/install.yaml");
-        let text = std::fs::read_to_string(&file).context("deploy/install.yaml")?;
-        for document in text.split("\n---\n") {
-            let object: Value = serde_saphyr::from_str(document)?;
-            if object["kind"].as_str().is_some_and(|k| k.contains("Role")) {
-                let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
-                self.bed.apply_value(object, &namespace).await?;
-            }
-        }
-        self.bed.service_account("unstick-system", "unstick").await
+        install(&self.bed).await
     }
 
     /// An operator process of this name, ready; `install` must have been done.
     pub async fn operator(&self, identity: &str) -> Result<Operator> {
-        self.operator_with(identity, &[]).await
+        start(&self.bed, identity, &[]).await
     }
 
     /// The same with further flags.
     pub async fn operator_with(&self, identity: &str, flags: &[&str]) -> Result<Operator> {
-        let port = free_port()?;
-        let listen = format!("127.0.0.1:{port}");
-        let args = ["run", "--lease-namespace", "unstick-system", "--identity", identity, "--listen", &listen];
-        let mut operator = Operator::start(&OperatorOptions {
-            binary: env!("CARGO_BIN_EXE_unstick").into(),
-            args: args.iter().chain(flags).map(|a| (*a).to_owned()).collect(),
-            kubeconfig: self.bed.kubeconfig_for("unstick-system", "unstick").await?,
-            log: self.bed.folder().join(format!("{identity}.log")),
-            port,
-            ..OperatorOptions::default()
-        })?;
-        operator.wait_for("/readyz", Duration::from_secs(60)).await?;
-        Ok(operator)
+        start(&self.bed, identity, flags).await
     }
 
     /// A namespace in which every suspension counts after `after`.
@@ -153,6 +126,43 @@ impl Ground {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
+}
+
+/// Our CRDs, our `ServiceAccount` and everything of install.yaml but the workload itself. Done twice, it changes nothing.
+pub async fn install(bed: &Bed) -> Result<()> {
+    for namespace in ["argo", "unstick-system"] {
+        bed.namespace(namespace).await?;
+    }
+    for crd in crds::all() {
+        bed.apply_value(crd.clone(), "default").await?;
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/install.yaml");
+    let text = std::fs::read_to_string(&file).context("deploy/install.yaml")?;
+    for document in text.split("\n---\n") {
+        let object: Value = serde_saphyr::from_str(document)?;
+        if object["kind"].as_str().is_some_and(|k| k.contains("Role")) {
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
+            bed.apply_value(object, &namespace).await?;
+        }
+    }
+    bed.service_account("unstick-system", "unstick").await
+}
+
+/// An operator process of this name, ready; [`install`] must have been done.
+pub async fn start(bed: &Bed, identity: &str, flags: &[&str]) -> Result<Operator> {
+    let port = free_port()?;
+    let listen = format!("127.0.0.1:{port}");
+    let args = ["run", "--lease-namespace", "unstick-system", "--identity", identity, "--listen", &listen];
+    let mut operator = Operator::start(&OperatorOptions {
+        binary: env!("CARGO_BIN_EXE_unstick").into(),
+        args: args.iter().chain(flags).map(|a| (*a).to_owned()).collect(),
+        kubeconfig: bed.kubeconfig_for("unstick-system", "unstick").await?,
+        log: bed.folder().join(format!("{identity}.log")),
+        port,
+        ..OperatorOptions::default()
+    })?;
+    operator.wait_for("/readyz", Duration::from_secs(60)).await?;
+    Ok(operator)
 }
 
 pub fn state(incident: &WorkflowIncident) -> Option<IncidentState> {

@@ -18,6 +18,7 @@ mod instances;
 mod observe;
 mod odd;
 mod overdue;
+mod poison;
 mod policies;
 mod raw;
 mod seen;
@@ -75,6 +76,15 @@ where
     })
 }
 
+/// On ground of its own.
+fn alone<F>(runtime: &Arc<Runtime>, name: &str, run: fn() -> F) -> Trial
+where
+    F: Future<Output = anyhow::Result<()>> + 'static,
+{
+    let runtime = Arc::clone(runtime);
+    Trial::test(name, move || runtime.block_on(run()).map_err(|e| Failed::from(format!("{e:#}"))))
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
@@ -92,6 +102,8 @@ fn main() -> ExitCode {
         trial(t, "observe::a_crowd_comes_and_goes_and_no_workflow_is_written", observe::a_crowd_comes_and_goes),
         trial(t, "observe::a_silent_watch_is_opened_anew", observe::a_silent_watch_is_opened_anew),
         trial(t, "failover::the_leader_is_killed_in_the_middle_of_a_crowd", failover::the_leader_is_killed),
+        alone(t, "poison::is_counted_and_named_and_the_others_go_on", poison::on_the_real_server),
+        alone(t, "poison::what_no_server_should_send_stops_nobody", poison::unsendable::run),
         trial(t, "policies::every_invalid_one_is_refused_in_words", |g| policies::run(g.client.clone())),
         trial(t, "deploy::rights_and_admission_hold", |g| async {
             deploy::run(g.client.clone(), g.bed.kubectl(), &g.bed.admin_kubeconfig()).await

@@ -13,6 +13,7 @@ mod apply;
 mod argo;
 mod audit;
 mod cache;
+mod certificate;
 pub mod conformance;
 pub mod corpus;
 pub mod fakeapi;
@@ -30,6 +31,7 @@ pub mod workflow;
 
 pub use argo::{Argo, ArgoOptions};
 pub use audit::{Audit, Entry};
+pub use certificate::SelfSigned;
 pub use kubelet::Kubelet;
 pub use operator::{Operator, OperatorOptions};
 pub use process::{Figures, Part, free_port};

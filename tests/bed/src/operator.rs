@@ -52,6 +52,10 @@ impl Operator {
         self.part.pid()
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn log(&self) -> &Path {
         self.part.log()
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
+use hyper::body::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::audit::Requests;
-use super::entry::Entry;
+use super::entry::{Body, Entry};
 use super::kinds::{self, KINDS, WORKFLOWS};
 use super::load::{self, Load, Progress};
 use super::query::Target;
@@ -114,6 +115,16 @@ impl Shared {
                 let version = store.advance();
                 store.put(WORKFLOWS, Entry::generated(&corpus, index, Look::default(), version), history);
             }
+            Ok(())
+        });
+    }
+
+    /// Stores a workflow whose text is sent as it is, JSON or not; the resourceVersion in it is the caller's.
+    pub fn put_text(&self, namespace: &str, name: &str, text: impl Into<Vec<u8>>) {
+        let (key, body) = ((namespace.to_owned(), name.to_owned()), Body::Text(Bytes::from(text.into())));
+        let _ = self.change(WORKFLOWS, |store, history| {
+            let resource_version = store.advance();
+            store.put(WORKFLOWS, Arc::new(Entry { key, resource_version, body }), history);
             Ok(())
         });
     }

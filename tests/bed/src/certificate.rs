@@ -1,0 +1,51 @@
+//! A self-signed certificate, as programs make one for themselves when nobody gives them any.
+
+use anyhow::{Result, anyhow};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+
+/// What a TLS server needs, in DER.
+#[derive(Clone, Debug)]
+pub struct SelfSigned {
+    pub certificate: Vec<u8>,
+    /// PKCS #8.
+    pub key: Vec<u8>,
+}
+
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const ECDSA_WITH_SHA256: [u8; 10] = [0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+const COMMON_NAME: [u8; 5] = [0x06, 3, 0x55, 4, 3];
+
+impl SelfSigned {
+    /// For that common name, without alternative names; `valid` are two times such as `260101000000Z`.
+    pub fn new(name: &str, valid: [&str; 2]) -> Result<Self> {
+        let pair =
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| anyhow!("cannot make a key pair"))?;
+        let key = pair.to_pkcs8v1().map_err(|_| anyhow!("cannot write a private key"))?;
+        let public: PublicKeyX509Der<'_> =
+            pair.public_key().as_der().map_err(|_| anyhow!("cannot write a public key"))?;
+        let algorithm = part(SEQUENCE, &[&ECDSA_WITH_SHA256]);
+        let name = part(SEQUENCE, &[&part(SET, &[&part(SEQUENCE, &[&COMMON_NAME, &part(0x0c, &[name.as_bytes()])])])]);
+        let valid = part(SEQUENCE, &valid.map(|time| part(0x17, &[time.as_bytes()])).each_ref().map(Vec::as_slice));
+        // Version 3, serial number 1.
+        let head = [0xa0, 3, 2, 1, 2, 2, 1, 1];
+        let content = part(SEQUENCE, &[&head, &algorithm, &name, &valid, &name, public.as_ref()]);
+        let signature = pair.sign(&SystemRandom::new(), &content).map_err(|_| anyhow!("cannot sign"))?;
+        let certificate = part(SEQUENCE, &[&content, &algorithm, &part(3, &[&[0], signature.as_ref()])]);
+        Ok(Self { certificate, key: key.as_ref().to_vec() })
+    }
+}
+
+/// Tag, length and content (X.690); shorter than 64 KiB.
+fn part(tag: u8, content: &[&[u8]]) -> Vec<u8> {
+    let content = content.concat();
+    let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let length: &[u8] = match (high, low) {
+        (0, 0..=0x7f) => &[low],
+        (0, _) => &[0x81, low],
+        _ => &[0x82, high, low],
+    };
+    [&[tag], length, &content].concat()
+}
