@@ -140,7 +140,10 @@ impl World {
             self.tell_pod(&pod);
         }
         if workflows_first {
+            // It leads already, and nothing may be written before what has been said is known.
+            self.lead(self.leading);
             self.list();
+            self.calm();
         }
         for incident in self.incidents.values().cloned().collect::<Vec<_>>() {
             self.feed(Input::Incident(Box::new(incident)));
@@ -149,7 +152,7 @@ impl World {
         if !workflows_first {
             self.list();
         }
-        if self.leading {
+        if self.leading && !workflows_first {
             self.feed(Input::Leading(Some(self.mark.clone())));
         }
     }
