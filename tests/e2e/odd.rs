@@ -33,7 +33,7 @@ pub async fn damaged_objects_are_counted_and_left_alone(world: &World) -> Result
     });
     bed.apply_value(incident, NAMESPACE).await?;
     let wanted = [
-        r#"unstick_workflow_oddities_total "#,
+        "unstick_workflow_oddities_total ",
         r#"unstick_nodes_undecodable_total{cause="Corrupt"} "#,
         r#"unstick_workflows_unknown{reason="NodesUndecodable"} "#,
         r#"unstick_poison_objects_total{resource="workflowincidents"} "#,

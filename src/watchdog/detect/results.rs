@@ -8,7 +8,7 @@ use crate::watchdog::pods::StrayPods;
 
 /// A finished pod whose node Argo still shows as active, or a finished node whose result it still waits for.
 ///
-/// A shutdown finishes nodes whose pods still run: that is no proof, and StoppingTooLong watches it.
+/// A shutdown finishes nodes whose pods still run: that is no proof, and `StoppingTooLong` watches it.
 pub fn lost(facts: &Facts, pods: &StrayPods) -> Found {
     let proof = facts.rare.as_ref().filter(|_| facts.shutdown == Shutdown::None);
     let missing = proof.and_then(|r| r.results_missing.iter().map(|(_, at)| *at).filter(|at| *at != 0).min());
