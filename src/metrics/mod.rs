@@ -13,6 +13,7 @@
 //! writes the families with a series per workflow, `totals` the aggregated ones.
 
 pub mod catalogue;
+mod counting;
 mod log_count;
 mod page;
 mod process;

@@ -1,10 +1,11 @@
 //! One pass over the index: counts, and which workflows get series of their own.
 //!
-//! Nothing is built per workflow: shared strings are told apart by address and only the few chosen are looked at again.
+//! Nothing is built per workflow: kin is told apart by address and only the few chosen are looked at again.
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
+use super::counting::Counting;
 use crate::api::workflow::Secs;
 use crate::watchdog::Watchdog;
 use crate::watchdog::facts::{Facts, Phase};
@@ -76,11 +77,6 @@ pub struct State<'w> {
     pub stuck: Top,
 }
 
-/// Where an interned string is: equal strings of the index are one.
-fn address(text: &Arc<str>) -> usize {
-    Arc::as_ptr(text).cast::<u8>().addr()
-}
-
 impl<'w> State<'w> {
     /// `cap`: series of each family with a series per workflow.
     pub fn of(watchdog: &'w Watchdog, cap: usize) -> Self {
@@ -99,7 +95,7 @@ impl<'w> State<'w> {
         let mut stuck: Vec<(Slot, Secs)> = watchdog.stuck.iter().map(|(slot, s)| (*slot, s.since())).collect();
         stuck.sort_unstable();
         let mut stuck = stuck.into_iter().peekable();
-        let mut counts: HashMap<(usize, usize, Phase), (&'w Facts, usize)> = HashMap::new();
+        let mut counts = Counting::new();
         for (slot, facts) in watchdog.index.iter() {
             while stuck.next_if(|(s, _)| *s < slot).is_some() {}
             let since = stuck.next_if(|(s, _)| *s == slot).map(|(_, since)| since);
@@ -107,13 +103,13 @@ impl<'w> State<'w> {
             if since.is_some() {
                 state.stuck.offer(rank, 1);
             }
-            let kind = facts.workflow_type.as_ref().map_or(0, address);
-            counts.entry((address(&facts.namespace), kind, facts.phase)).or_insert((facts, 0)).1 += 1;
+            // Kin share namespace and type; what they are is looked at once.
+            counts.add((Arc::as_ptr(&facts.kin).addr(), facts.phase), facts, |(kin, phase)| kin as u64 ^ phase as u64);
             if !facts.is_finished() {
                 state.active(facts, rank);
             }
         }
-        for (facts, n) in counts.into_values() {
+        for (facts, n) in counts.into_counts() {
             let key = (&*facts.namespace, facts.workflow_type.as_deref().unwrap_or(""), phase(facts));
             *state.workflows.entry(key).or_default() += n;
         }

@@ -1,8 +1,10 @@
 //! Aggregated state: how many of what there are now.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::catalogue::{OTHER, catalogue};
+use super::counting::Counting;
 use super::page::Page;
 use super::state::{State, Waiting};
 use crate::api::reasons::UnknownReason;
@@ -59,13 +61,18 @@ fn workflows(page: &mut Page, counts: BTreeMap<(&str, &str, &str), usize>) {
 
 fn stuck(page: &mut Page, watchdog: &Watchdog) {
     let name = "unstick_workflows_stuck";
-    let mut counts: HashMap<_, usize> = HashMap::new();
+    let mut counting = Counting::new();
     for (slot, stuck) in &watchdog.stuck {
-        let (Some(facts), Some(policy)) = (watchdog.index.get(*slot), watchdog.policies.get(stuck.policy)) else {
-            continue;
-        };
-        if let Some(hold) = stuck.holds.first() {
-            *counts.entry((&*facts.namespace, &*policy.label, hold.kind, hold.reason)).or_default() += 1;
+        let (Some(facts), Some(hold)) = (watchdog.index.get(*slot), stuck.holds.first()) else { continue };
+        let key = (Arc::as_ptr(&facts.kin).addr(), stuck.policy, hold.kind, hold.reason);
+        counting.add(key, (facts, stuck.policy, hold), |(kin, policy, kind, reason)| {
+            (kin as u64) ^ u64::from(policy) << 48 ^ (kind as u64) << 8 ^ reason as u64
+        });
+    }
+    let mut counts: HashMap<_, usize> = HashMap::new();
+    for ((facts, policy, hold), n) in counting.into_counts() {
+        if let Some(policy) = watchdog.policies.get(policy) {
+            *counts.entry((&*facts.namespace, &*policy.label, hold.kind, hold.reason)).or_default() += n;
         }
     }
     let all = largest_first(counts);

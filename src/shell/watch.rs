@@ -80,6 +80,8 @@ impl Default for WatchConfig {
 
 /// A connection that lasted this long ends the backing off.
 const LASTED: Duration = Duration::from_secs(5);
+/// Events that follow each other faster are read together; by so much may one be late.
+const GATHER: Duration = Duration::from_millis(4);
 /// Streamed lists that broke off in a row before pages are tried.
 const BROKEN_LISTS: u32 = 3;
 
@@ -236,6 +238,7 @@ impl Machine {
     /// Passes a watch on until it ends; `Ok` when the server ended it in good order.
     async fn read(&mut self, mut reading: Reading) -> Result<(), Fault> {
         let mut splitter = Splitter::new(self.config.longest_line);
+        let mut last = None;
         while reading.more(&mut splitter).await? {
             while let Some(piece) = splitter.next_piece() {
                 match piece {
@@ -247,6 +250,11 @@ impl Machine {
                     }
                 }
             }
+            // Events in quick succession are gathered: most of what a single one costs is waking up for it.
+            if self.synced && last.is_some_and(|at: Instant| at.elapsed() < GATHER) {
+                tokio::time::sleep(GATHER).await;
+            }
+            last = Some(Instant::now());
         }
         if splitter.inside_line() { Err(Fault::Broken("cut in the middle of a line".into())) } else { Ok(()) }
     }

@@ -107,9 +107,18 @@ impl Reading {
         if !self.wait(|data| into.push(data)).await? {
             return Ok(false);
         }
+        // Frames come one by one from the task that reads the socket: it is let run before we take it that none is left.
+        let mut asked = false;
         while into.waiting() < BLOCK {
             let frame = Pin::new(&mut self.body.frame()).poll(&mut Context::from_waker(Waker::noop()));
-            let Poll::Ready(frame) = frame else { break };
+            let Poll::Ready(frame) = frame else {
+                if std::mem::replace(&mut asked, true) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+                continue;
+            };
+            asked = false;
             match frame.map(|frame| frame.map(hyper::body::Frame::into_data)) {
                 Some(Ok(Ok(data))) => into.push(&data),
                 Some(Ok(Err(_trailers))) => {}

@@ -25,6 +25,8 @@ pub struct Nodes {
 pub struct Parent<'f> {
     pub namespace: Arc<str>,
     pub old: Option<&'f Facts>,
+    /// The same, if it was read for the policies as they are.
+    pub known: Option<&'f Facts>,
     /// Whether ends are counted; what the first list finds ended belongs to the past.
     pub count: bool,
     pub finished: bool,
@@ -55,7 +57,7 @@ impl NodesOf<'_, '_> {
             if node.phase.is_active() {
                 if !parent.finished
                     && active.len() < MAX_ACTIVE
-                    && let Some(kept) = self.active(node)
+                    && let Some(kept) = self.active(node, parent.known)
                 {
                     active.push(kept);
                 }
@@ -89,15 +91,10 @@ impl NodesOf<'_, '_> {
         out
     }
 
-    fn active(&mut self, node: &Node<'_>) -> Option<ActiveNode> {
+    fn active(&mut self, node: &Node<'_>, known: Option<&Facts>) -> Option<ActiveNode> {
         let picked = self.picked(node);
         if !node.kind.is_leaf() && picked == 0 {
             return None;
-        }
-        let (mut stage, mut agent) = (None, None);
-        if let Some(policy) = &mut self.policy {
-            stage = policy.observe.stage.as_mut().and_then(|r| r.of_node(self.workflow, node));
-            agent = policy.observe.agent.as_mut().and_then(|r| r.of_node(self.workflow, node));
         }
         let cause = match node.phase {
             NodePhase::Pending if !node.lock_waiting.is_empty() => {
@@ -107,14 +104,8 @@ impl NodesOf<'_, '_> {
             _ => None,
         };
         let duration = if node.kind == NodeKind::Suspend { resumes_after(self.workflow, node) } else { None };
-        let role = Role {
-            display: self.pool.text(cut(&node.display_name)),
-            template: self.pool.text(cut(&node.template_name)),
-            stage: stage.map(|s| self.pool.text(&s)),
-            agent: agent.map(|a| self.pool.text(&a)),
-        };
         Some(ActiveNode {
-            role: self.pool.role(role),
+            role: self.role(node, known),
             id: node_id(node),
             started: node.started,
             kind: node.kind,
@@ -125,6 +116,25 @@ impl NodesOf<'_, '_> {
             resumes: duration.map_or(0, |d| node.started.saturating_add(d).max(1)),
             cause,
         })
+    }
+
+    /// What a node is doesn't change while it runs: it is read once under one policy.
+    fn role(&mut self, node: &Node<'_>, known: Option<&Facts>) -> Arc<Role> {
+        if let Some(known) = known.and_then(|f| f.active_node(node_id(node))) {
+            return Arc::clone(&known.role);
+        }
+        let (mut stage, mut agent) = (None, None);
+        if let Some(policy) = &mut self.policy {
+            stage = policy.observe.stage.as_mut().and_then(|r| r.of_node(self.workflow, node));
+            agent = policy.observe.agent.as_mut().and_then(|r| r.of_node(self.workflow, node));
+        }
+        let role = Role {
+            display: self.pool.text(cut(&node.display_name)),
+            template: self.pool.text(cut(&node.template_name)),
+            stage,
+            agent,
+        };
+        self.pool.role(role)
     }
 
     /// Which detections of the policy pick this node. Grouping nodes are picked by name only.

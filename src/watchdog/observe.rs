@@ -1,13 +1,12 @@
 //! How workflow type, task id, stage and agent are read from a workflow: the `observe` rules of its policy.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use regex::Regex;
-use serde::Deserialize;
 
 use crate::api::policy::{self, ObserveSource};
-use crate::api::selector::input_parameter;
-use crate::api::workflow::{Node, Raw, Workflow};
+use crate::api::workflow::{Node, Workflow, input_parameter, parameter};
 
 /// Value of everything beyond `maxValues`.
 pub const OTHER: &str = "other";
@@ -29,8 +28,13 @@ pub struct Rule {
     key: String,
     map: Vec<(Regex, String)>,
     max_values: usize,
-    seen: HashSet<String>,
+    seen: HashSet<Arc<str>>,
+    /// What each text read of late has become.
+    memo: HashMap<Box<str>, Arc<str>>,
 }
+
+/// Texts remembered by one rule; beyond it begins to remember anew.
+const MEMO: usize = 256;
 
 impl Observe {
     /// Rules whose patterns don't compile are left out; `api::validate` has refused such a policy before.
@@ -56,65 +60,58 @@ impl Rule {
             map: map.collect(),
             max_values: spec.max_values.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_VALUES),
             seen: HashSet::new(),
+            memo: HashMap::new(),
         }
     }
 
     /// What the rule reads of the workflow as a whole.
-    pub fn of_workflow(&mut self, workflow: &Workflow<'_>) -> Option<String> {
-        let raw = match self.source {
-            ObserveSource::Label => workflow.label(&self.key).map(str::to_owned),
-            ObserveSource::Annotation => workflow.annotation(&self.key),
-            ObserveSource::Parameter => parameter(workflow.spec.parameters?, &self.key),
-            ObserveSource::Constant => Some(self.key.clone()),
+    pub fn of_workflow(&mut self, workflow: &Workflow<'_>) -> Option<Arc<str>> {
+        match self.source {
+            ObserveSource::Label => workflow.label(&self.key).and_then(|v| self.bound(v)),
+            ObserveSource::Annotation => workflow.annotation(&self.key).and_then(|v| self.bound(&v)),
+            ObserveSource::Parameter => parameter(workflow.spec.parameters?, &self.key).and_then(|v| self.bound(&v)),
+            ObserveSource::Constant => self.bound(&self.key.clone()),
             ObserveSource::InputParameter | ObserveSource::TemplateName | ObserveSource::NodeName => None,
-        }?;
-        self.bound(&raw)
+        }
     }
 
     /// What the rule reads of one node; rules that don't look at nodes read the workflow.
-    pub fn of_node(&mut self, workflow: &Workflow<'_>, node: &Node<'_>) -> Option<String> {
+    pub fn of_node(&mut self, workflow: &Workflow<'_>, node: &Node<'_>) -> Option<Arc<str>> {
         match self.source {
-            ObserveSource::InputParameter => input_parameter(node, &self.key).and_then(|v| self.bound(&v)),
+            ObserveSource::InputParameter => input_parameter(node.inputs?, &self.key).and_then(|v| self.bound(&v)),
             ObserveSource::TemplateName => {
-                let template = node.template_ref.as_ref().map_or(&node.template_name, |(_, template)| template);
-                self.bound(&template.clone())
+                self.bound(node.template_ref.as_ref().map_or(&node.template_name, |(_, template)| template))
             }
-            ObserveSource::NodeName => self.bound(&node.display_name.clone()),
+            ObserveSource::NodeName => self.bound(&node.display_name),
             _ => self.of_workflow(workflow),
         }
     }
 
-    fn bound(&mut self, raw: &str) -> Option<String> {
+    fn bound(&mut self, raw: &str) -> Option<Arc<str>> {
         if raw.is_empty() {
             return None;
         }
+        if let Some(known) = self.memo.get(raw) {
+            return Some(Arc::clone(known));
+        }
         let mapped = self.map.iter().find(|(r, _)| r.is_match(raw)).map_or(raw, |(_, v)| v);
-        let value: String = mapped.chars().take(MAX_VALUE).collect();
-        if self.max_values == usize::MAX || self.seen.contains(&value) {
+        let end = mapped.char_indices().nth(MAX_VALUE).map_or(mapped.len(), |(at, _)| at);
+        let value: Arc<str> = mapped.get(..end).unwrap_or_default().into();
+        if self.max_values == usize::MAX {
+            // Free values rarely come twice.
             return Some(value);
         }
-        if self.seen.len() >= self.max_values {
-            return Some(OTHER.to_owned());
+        let value = if self.seen.contains(&value) || self.seen.len() < self.max_values {
+            self.seen.insert(Arc::clone(&value));
+            value
+        } else {
+            OTHER.into()
+        };
+        if self.memo.len() >= MEMO {
+            self.memo.clear();
         }
-        self.seen.insert(value.clone());
+        self.memo.insert(raw.into(), Arc::clone(&value));
         Some(value)
-    }
-}
-
-#[derive(Deserialize)]
-struct Parameter {
-    #[serde(default)]
-    name: serde_json::Value,
-    #[serde(default)]
-    value: serde_json::Value,
-}
-
-fn parameter(raw: Raw<'_>, key: &str) -> Option<String> {
-    let all: Vec<Parameter> = serde_json::from_str(raw.get()).ok()?;
-    match all.into_iter().find(|p| p.name.as_str() == Some(key))?.value {
-        serde_json::Value::String(text) => Some(text),
-        value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => Some(value.to_string()),
-        _ => None,
     }
 }
 
@@ -139,13 +136,5 @@ mod tests {
         assert_eq!(read("testing").as_deref(), Some(OTHER));
         assert_eq!(read("implode").as_deref(), Some("implementation"));
         assert_eq!(read(""), None);
-    }
-
-    #[test]
-    fn parameters_of_any_scalar_type_are_read() {
-        let raw = Raw::new(r#"[{"name": "task-id", "value": 17}, {"name": "x", "value": "y"}, {"name": 3}]"#).unwrap();
-        assert_eq!(parameter(raw, "task-id").as_deref(), Some("17"));
-        assert_eq!(parameter(raw, "x").as_deref(), Some("y"));
-        assert_eq!(parameter(raw, "absent"), None);
     }
 }

@@ -42,13 +42,18 @@ pub fn template_of<'w>(workflow: &'w Workflow<'_>) -> Option<(SourceKind, &'w st
 }
 
 /// The labels that are kept: completed and phase follow the status, they would only multiply the sets.
-pub fn labels(pool: &mut Interner, workflow: &Workflow<'_>) -> Labels {
-    let kept = workflow
-        .meta
-        .labels
-        .iter()
-        .filter(|(k, _)| !matches!(k.as_ref(), "workflows.argoproj.io/completed" | "workflows.argoproj.io/phase"));
-    pool.labels(kept.map(|(k, v)| (k.as_ref(), v.as_ref())))
+pub fn labels<'w>(workflow: &'w Workflow<'_>) -> impl Iterator<Item = (&'w str, &'w str)> {
+    let all = workflow.meta.labels.iter().map(|(k, v)| (k.as_ref(), v.as_ref()));
+    all.filter(|(k, _)| !matches!(*k, "workflows.argoproj.io/completed" | "workflows.argoproj.io/phase"))
+}
+
+impl Facts {
+    /// Whether a workflow still has what decides which policies match it.
+    pub(super) fn is_of(&self, workflow: &Workflow<'_>) -> bool {
+        *self.namespace == *workflow.meta.namespace
+            && self.template.as_deref() == template_of(workflow).map(|(_, name)| cut(name))
+            && labels(workflow).eq(self.labels.iter().map(|(k, v)| (&**k, &**v)))
+    }
 }
 
 impl Projection<'_> {
@@ -120,15 +125,15 @@ impl Projection<'_> {
         let labelled = || {
             [SourceKind::WorkflowTemplate, SourceKind::ClusterWorkflowTemplate, SourceKind::CronWorkflow]
                 .into_iter()
-                .find_map(|k| workflow.label(source_label(k)).map(str::to_owned))
+                .find_map(|k| workflow.label(source_label(k)))
         };
         let template = template_of(workflow).map(|(_, name)| name);
-        let kind = kind.or_else(labelled).or_else(|| template.map(str::to_owned));
+        let kind = kind.as_deref().or_else(labelled).or(template);
         let kin = Kin {
             namespace: self.pool.text(&workflow.meta.namespace),
             labels: self.labels.clone(),
             line: Arc::clone(&self.line),
-            workflow_type: Some(self.pool.text(kind.as_deref().unwrap_or(NO_TYPE))),
+            workflow_type: Some(self.pool.text(kind.unwrap_or(NO_TYPE))),
             template: template.map(|t| self.pool.text(cut(t))),
         };
         (self.pool.kin(kin), task.map(|t| cut(&t).into()))
@@ -227,6 +232,7 @@ impl Projection<'_> {
         let parent = Parent {
             namespace: Arc::clone(&facts.namespace),
             old: same_run,
+            known: same_run.filter(|o| o.epoch == self.epoch && Arc::ptr_eq(&o.line, &facts.line)),
             count: self.live || same_run.is_some(),
             finished: facts.is_finished(),
             shutdown: facts.shutdown != Shutdown::None,

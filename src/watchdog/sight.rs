@@ -1,5 +1,7 @@
 //! Workflows come into sight, change and go; policies decide how they are read.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::detect::locks::of_node_id;
@@ -43,10 +45,16 @@ impl Watchdog {
         let at = secs(now);
         let (uid, _) = Uid::parse(&workflow.meta.uid);
         let old_slot = self.index.find(uid);
-        let namespace = self.pool.text(&workflow.meta.namespace);
-        let labels = project::labels(&mut self.pool, workflow);
-        let line = self.policies.in_line(&namespace, &labels, template_of(workflow));
-        let line = self.pool.line(&line);
+        // Most changes leave alone what decides who governs.
+        let known = old_slot.and_then(|s| self.index.get(s)).filter(|f| f.epoch == self.epoch && f.is_of(workflow));
+        let (labels, line) = if let Some(known) = known {
+            (known.labels.clone(), Arc::clone(&known.line))
+        } else {
+            let namespace = self.pool.text(&workflow.meta.namespace);
+            let labels = self.pool.labels(project::labels(workflow));
+            let line = self.policies.in_line(&namespace, &labels, template_of(workflow));
+            (labels, self.pool.line(&line))
+        };
         let policy = line.first().and_then(|i| self.policies.get_mut(*i));
         let old = old_slot.and_then(|s| self.index.get(s));
         let projection = Projection {

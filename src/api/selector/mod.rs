@@ -11,7 +11,7 @@ use thiserror::Error;
 
 mod node;
 
-pub use node::{NodeSelector, input_parameter};
+pub use node::NodeSelector;
 
 /// A label selector as it stands in a spec; empty matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

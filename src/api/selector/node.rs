@@ -1,7 +1,7 @@
 //! `nodeFieldSelector`: the grammar of Argo's own node field selector.
 
 use super::SelectorError;
-use crate::api::workflow::{Node, NodePhase};
+use crate::api::workflow::{Node, NodePhase, input_parameter};
 
 /// A compiled `nodeFieldSelector`; empty matches every node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,9 @@ impl Term {
             Field::Id => node.id == value,
             Field::TemplateRefName => node.template_ref.as_ref().map_or("", |(n, _)| n) == value,
             Field::TemplateRefTemplate => node.template_ref.as_ref().map_or("", |(_, t)| t) == value,
-            Field::InputParameter(name) => input_parameter(node, name).unwrap_or_default() == value,
+            Field::InputParameter(name) => {
+                node.inputs.and_then(|inputs| input_parameter(inputs, name)).unwrap_or_default() == value
+            }
         };
         same == self.equal
     }
@@ -102,17 +104,5 @@ fn phase_name(phase: NodePhase) -> &'static str {
         NodePhase::Failed => "Failed",
         NodePhase::Error => "Error",
         NodePhase::Omitted => "Omitted",
-    }
-}
-
-/// Value of one input parameter; `None` when it isn't there or not a scalar.
-pub fn input_parameter(node: &Node<'_>, name: &str) -> Option<String> {
-    let inputs: serde_json::Value = serde_json::from_str(node.inputs?.get()).ok()?;
-    let parameters = inputs.get("parameters")?.as_array()?;
-    let value = parameters.iter().find(|p| p.get("name").and_then(|n| n.as_str()) == Some(name))?.get("value")?;
-    match value {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Some(value.to_string()),
-        _ => None,
     }
 }

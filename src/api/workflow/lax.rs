@@ -59,6 +59,12 @@ where
     Err(serde_json::Error::custom("not a JSON object"))
 }
 
+impl<'c, 'de> Value<'c, 'de> {
+    pub(super) const fn new(cursor: &'c mut Cursor<'de>, oddities: &'c Cell<u32>) -> Self {
+        Self { cursor, oddities, taken: false }
+    }
+}
+
 impl<'de> Value<'_, 'de> {
     /// Counts something Argo never writes.
     pub(super) fn odd(&self) {
@@ -96,6 +102,15 @@ impl<'de> Value<'_, 'de> {
     /// A string, or a number as it is written (Argo's `IntOrString`).
     pub(super) fn text_or_number(&mut self) -> Result<Text<'de>, Broken> {
         if matches!(self.cursor.peek(), b'-' | b'0'..=b'9') { Ok(self.raw()?.get().into()) } else { self.text() }
+    }
+
+    /// A string, or a number or boolean as it is written; `None` for anything else.
+    pub(super) fn scalar(&mut self) -> Result<Option<Text<'de>>, Broken> {
+        match self.cursor.peek() {
+            b'-' | b'0'..=b'9' | b't' | b'f' => Ok(Some(self.raw()?.get().into())),
+            b'"' => self.text_if_any(),
+            _ => self.other().map(|()| None),
+        }
     }
 
     pub(super) fn secs(&mut self) -> Result<Secs, Broken> {

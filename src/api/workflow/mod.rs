@@ -14,10 +14,12 @@ mod identify;
 mod lax;
 mod locks;
 mod nodes;
+mod parameters;
 mod scalar;
 mod wire;
 
 pub use identify::{Identity, Spotter, identify};
+pub use parameters::{input_parameter, parameter};
 pub use wire::{ApiStatus, EventKind, ListPage, WatchLine};
 
 /// Seconds since the Unix epoch; 0 = absent. Kubernetes times have a resolution of one second.

@@ -41,8 +41,7 @@ fn crowd() -> Watchdog {
     let kinds: Vec<Arc<str>> = (0..10).map(|i| format!("pipeline-of-some-length-{i}").into()).collect();
     let lines: Vec<Arc<[u16]>> = (0..20_u16).map(|i| Arc::from([i])).collect();
     let node: Arc<str> = "build".into();
-    let role =
-        Arc::new(Role { display: node.clone(), template: node.clone(), stage: Some(node.clone()), agent: None });
+    let role = Arc::new(Role { display: node.clone(), template: node.clone(), stage: Some(node.clone()), agent: None });
     for i in 0..100_000_u32 {
         let at = i as usize;
         let stuck = (i / 20 + i) % 20 == 0;
