@@ -38,8 +38,8 @@ impl Top {
         self.sets += sets;
         if self.heap.len() < self.cap {
             self.heap.push(rank);
-        } else if let Some(mut last) = self.heap.peek_mut()
-            && rank < *last
+        } else if self.heap.peek().is_some_and(|last| rank < *last)
+            && let Some(mut last) = self.heap.peek_mut()
         {
             *last = rank;
         }

@@ -239,7 +239,7 @@ impl Machine {
     async fn read(&mut self, mut reading: Reading) -> Result<(), Fault> {
         let mut splitter = Splitter::new(self.config.longest_line);
         let mut last = None;
-        while reading.more(&mut splitter).await? {
+        while reading.more(&mut splitter, self.synced).await? {
             while let Some(piece) = splitter.next_piece() {
                 match piece {
                     Piece::Events(lines) => self.events(lines).await,

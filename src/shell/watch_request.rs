@@ -99,16 +99,18 @@ impl Reading {
         Ok((bytes, true))
     }
 
-    /// Waits for bytes and takes with them what else has arrived, up to a block. False at the end.
-    pub(super) async fn more(&mut self, into: &mut Splitter) -> Result<bool, Fault> {
+    /// Waits for bytes and takes with them what else has arrived, up to a block; `gather`: takes some trouble over it.
+    /// False at the end.
+    pub(super) async fn more(&mut self, into: &mut Splitter, gather: bool) -> Result<bool, Fault> {
         if let Some(ended) = self.ended.take() {
             return ended.map(|()| false);
         }
         if !self.wait(|data| into.push(data)).await? {
             return Ok(false);
         }
-        // Frames come one by one from the task that reads the socket: it is let run before we take it that none is left.
-        let mut asked = false;
+        // Single events come as frames, one by one, from the task that reads the socket: it is let run before we take it
+        // that none is left.
+        let mut asked = !gather;
         while into.waiting() < BLOCK {
             let frame = Pin::new(&mut self.body.frame()).poll(&mut Context::from_waker(Waker::noop()));
             let Poll::Ready(frame) = frame else {
@@ -118,7 +120,7 @@ impl Reading {
                 tokio::task::yield_now().await;
                 continue;
             };
-            asked = false;
+            asked = !gather;
             match frame.map(|frame| frame.map(hyper::body::Frame::into_data)) {
                 Some(Ok(Ok(data))) => into.push(&data),
                 Some(Ok(Err(_trailers))) => {}

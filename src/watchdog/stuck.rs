@@ -37,8 +37,10 @@ impl Watchdog {
         }
     }
 
+    /// Something asks for a judgement; a deadline that has passed unseen meanwhile is met with it.
     pub(super) fn judge(&mut self, slot: Slot, now: Timestamp) {
-        self.judge_at(slot, now, 0);
+        let deadline = self.index.get(slot).map_or(0, |f| f.deadline);
+        self.judge_at(slot, now, if deadline <= secs(now) { deadline } else { 0 });
     }
 
     /// Judges one run; `due` is the deadline that has just passed, 0 when something else asks.

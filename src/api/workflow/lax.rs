@@ -104,15 +104,6 @@ impl<'de> Value<'_, 'de> {
         if matches!(self.cursor.peek(), b'-' | b'0'..=b'9') { Ok(self.raw()?.get().into()) } else { self.text() }
     }
 
-    /// A string, or a number or boolean as it is written; `None` for anything else.
-    pub(super) fn scalar(&mut self) -> Result<Option<Text<'de>>, Broken> {
-        match self.cursor.peek() {
-            b'-' | b'0'..=b'9' | b't' | b'f' => Ok(Some(self.raw()?.get().into())),
-            b'"' => self.text_if_any(),
-            _ => self.other().map(|()| None),
-        }
-    }
-
     pub(super) fn secs(&mut self) -> Result<Secs, Broken> {
         let Some(text) = self.text_if_any()? else { return Ok(0) };
         Ok(seconds(&text).unwrap_or_else(|| {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::cursor::{Broken, Cursor};
 use super::lax::{Fields, Key, Value, total};
+use super::scalar::unescaped;
 use super::{Raw, Text};
 
 /// The value of the first parameter of that name in a list `[{name, value}]`: a string, or a number or boolean as it is
@@ -22,6 +23,14 @@ pub fn input_parameter<'a>(inputs: Raw<'a>, name: &str) -> Option<Text<'a>> {
     named.value
 }
 
+fn scalar(raw: Raw<'_>) -> Option<Text<'_>> {
+    match raw.get().as_bytes().first()? {
+        b'-' | b'0'..=b'9' | b't' | b'f' => Some(raw.get().into()),
+        b'"' => unescaped(Cursor::new(raw.get()).string().ok()?),
+        _ => None,
+    }
+}
+
 struct Named<'n, 'a> {
     name: &'n str,
     found: bool,
@@ -33,7 +42,7 @@ impl<'a> Named<'_, 'a> {
     fn read(&mut self, value: &mut Value<'_, 'a>) -> Result<(), Broken> {
         value.objects(|parameter: Parameter<'a>| {
             if !self.found && parameter.name == self.name {
-                (self.found, self.value) = (true, parameter.value);
+                (self.found, self.value) = (true, parameter.value.and_then(scalar));
             }
         })
     }
@@ -51,7 +60,8 @@ impl<'a> Fields<'a> for Named<'_, 'a> {
 #[derive(Default)]
 struct Parameter<'a> {
     name: Text<'a>,
-    value: Option<Text<'a>>,
+    /// As it is written: the others' are not looked into.
+    value: Option<Raw<'a>>,
 }
 
 impl<'a> Fields<'a> for Parameter<'a> {
@@ -62,7 +72,7 @@ impl<'a> Fields<'a> for Parameter<'a> {
                 Ok(1)
             }
             "value" => {
-                self.value = value.scalar()?;
+                self.value = Some(value.raw()?);
                 Ok(2)
             }
             _ => Ok(0),

@@ -319,7 +319,10 @@ fn node_of<'a>(run: &'a Run<'_>, ordinal: u32, count: u32) -> Node<'a> {
             Some(Trouble::ImagePull) => (node.phase, node.message) = ("Pending", IMAGE_MESSAGE),
             Some(Trouble::Unschedulable) => (node.phase, node.message) = ("Pending", SCHEDULING_MESSAGE),
             Some(Trouble::LockWedged) => (node.phase, node.lock) = ("Pending", &s.lock_name),
-            Some(Trouble::SuspendedBySpec) => (node.phase, node.finished) = ("Succeeded", run.active_since + 5),
+            // Nothing runs and nothing follows.
+            Some(Trouble::SuspendedBySpec | Trouble::NoProgress) => {
+                (node.phase, node.finished) = ("Succeeded", run.active_since + 5);
+            }
             Some(Trouble::ResultLost) => {
                 (node.phase, node.exit_code, node.result_synced) = ("Succeeded", "0", false);
                 node.finished = run.active_since + 5;

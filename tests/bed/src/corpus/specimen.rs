@@ -120,6 +120,10 @@ impl Specimen {
         // A sub-hour part that differs from one to the next, so that deadlines don't come in heaps.
         let jitter = i64::try_from(mix(random) % 3600).unwrap_or(0);
         let (trouble, since) = match state {
+            // A clock of the watcher's own begins at the first sight of it; until then it is found as one that waits.
+            State::Stuck(t @ Trouble::LockWedged) => {
+                (Some(t), corpus.now - Trouble::LockWait.detection().1 - HOUR / 2 - jitter * 8)
+            }
             State::Stuck(t) => (Some(t), corpus.now - t.detection().1 - HOUR / 2 - jitter * 8),
             State::Due { at, trouble } => (Some(trouble), at - trouble.detection().1),
             State::Healthy | State::Finished => (None, corpus.now - 30 - jitter / 2),
