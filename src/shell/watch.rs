@@ -17,7 +17,7 @@ use kube::Client;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::stream::{Piece, Splitter};
+use super::stream::{BLOCK, Piece, Splitter};
 use super::watch_backoff::{Backoff, jitter};
 pub use super::watch_block::{Block, Event, Events, Poison};
 pub use super::watch_fault::Fault;
@@ -240,6 +240,7 @@ impl Machine {
         let mut splitter = Splitter::new(self.config.longest_line);
         let mut last = None;
         while reading.more(&mut splitter, self.synced).await? {
+            let full = splitter.waiting() >= BLOCK;
             while let Some(piece) = splitter.next_piece() {
                 match piece {
                     Piece::Events(lines) => self.events(lines).await,
@@ -250,8 +251,9 @@ impl Machine {
                     }
                 }
             }
-            // Events in quick succession are gathered: most of what a single one costs is waking up for it.
-            if self.synced && last.is_some_and(|at: Instant| at.elapsed() < GATHER) {
+            // Events in quick succession are gathered: most of what a single one costs is waking up for it. More than a
+            // block of them waits for nothing.
+            if self.synced && !full && last.is_some_and(|at: Instant| at.elapsed() < GATHER) {
                 tokio::time::sleep(GATHER).await;
             }
             last = Some(Instant::now());

@@ -160,6 +160,43 @@ pub struct Rare {
     pub wedged_since: Secs,
 }
 
+/// Ids of nodes, as numbers; up to three need no memory of their own.
+#[derive(Clone, Debug)]
+pub enum NodeIds {
+    Few { ids: [u32; 3], count: u8 },
+    Many(Box<[u32]>),
+}
+
+impl Default for NodeIds {
+    fn default() -> Self {
+        Self::Few { ids: [0; 3], count: 0 }
+    }
+}
+
+impl From<Vec<u32>> for NodeIds {
+    fn from(all: Vec<u32>) -> Self {
+        let mut ids = [0; 3];
+        match (ids.get_mut(..all.len()), u8::try_from(all.len())) {
+            (Some(few), Ok(count)) => {
+                few.copy_from_slice(&all);
+                Self::Few { ids, count }
+            }
+            _ => Self::Many(all.into_boxed_slice()),
+        }
+    }
+}
+
+impl Deref for NodeIds {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        match self {
+            Self::Few { ids, count } => ids.get(..usize::from(*count)).unwrap_or_default(),
+            Self::Many(all) => all,
+        }
+    }
+}
+
 /// What a workflow shares with others of its template and namespace; kept once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kin {
@@ -206,7 +243,7 @@ pub struct Facts {
     pub nodes: Box<[ActiveNode]>,
     /// Newest finish of a node that has been counted, and the ids counted at that second.
     pub counted_until: Secs,
-    pub counted: Box<[u32]>,
+    pub counted: NodeIds,
     pub rare: Option<Box<Rare>>,
 }
 
@@ -243,7 +280,7 @@ impl Default for Facts {
             task_id: None,
             nodes: Box::default(),
             counted_until: 0,
-            counted: Box::default(),
+            counted: NodeIds::default(),
             rare: None,
         }
     }
@@ -342,6 +379,15 @@ mod tests {
         assert_eq!(Uid::parse(text).1, None);
         assert_eq!(Uid::parse("u1").1.as_deref(), Some("u1"));
         assert_ne!(Uid::parse("u1").0, Uid::parse("u2").0);
+    }
+
+    #[test]
+    fn node_ids_read_back_as_they_were() {
+        for length in 0..6 {
+            let all: Vec<u32> = (1..=length).collect();
+            assert_eq!(&*NodeIds::from(all.clone()), all.as_slice());
+        }
+        assert_eq!(size_of::<NodeIds>(), 16);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{ActiveNode, Facts, Role};
+use super::facts::{ActiveNode, Facts, NodeIds, Role};
 use super::intern::Interner;
 use super::policy::Policy;
 use super::project::{cut, node_id};
@@ -17,7 +17,7 @@ pub struct Nodes {
     pub active: Box<[ActiveNode]>,
     pub last_change: Secs,
     pub counted_until: Secs,
-    pub counted: Box<[u32]>,
+    pub counted: NodeIds,
     pub results_missing: Vec<(Box<str>, Secs)>,
 }
 
@@ -46,7 +46,7 @@ impl NodesOf<'_, '_> {
             active: Box::default(),
             last_change: 0,
             counted_until: parent.old.map_or(0, |o| o.counted_until),
-            counted: Box::default(),
+            counted: NodeIds::default(),
             results_missing: Vec::new(),
         };
         let mut active = Vec::new();
@@ -86,7 +86,7 @@ impl NodesOf<'_, '_> {
                 at_edge.push(id);
             }
         }
-        out.counted = at_edge.into_boxed_slice();
+        out.counted = at_edge.into();
         out.active = active.into_boxed_slice();
         out
     }

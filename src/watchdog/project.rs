@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{ActiveNode, Facts, HeldLock, Kin, Marks, Phase, Rare, Run, Shutdown, Uid, fnv32, fnv64};
+use super::facts::{ActiveNode, Facts, HeldLock, Kin, Marks, NodeIds, Phase, Rare, Run, Shutdown, Uid, fnv32, fnv64};
 use super::intern::{Interner, Labels};
 use super::nodes::{Nodes, NodesOf, Parent};
 use super::policy::{Policy, source_label};
@@ -88,7 +88,7 @@ impl Projection<'_> {
             suspended_since: 0,
             nodes: Box::default(),
             counted_until: 0,
-            counted: Box::default(),
+            counted: NodeIds::default(),
             rare: None,
         };
         let mut rare = Self::rare(workflow, same_run, odd_uid);
