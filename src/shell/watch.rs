@@ -81,7 +81,7 @@ impl Default for WatchConfig {
 /// A connection that lasted this long ends the backing off.
 const LASTED: Duration = Duration::from_secs(5);
 /// Events that follow each other faster are read together; by so much may one be late.
-const GATHER: Duration = Duration::from_millis(4);
+const GATHER: Duration = Duration::from_millis(10);
 /// Streamed lists that broke off in a row before pages are tried.
 const BROKEN_LISTS: u32 = 3;
 
@@ -239,7 +239,7 @@ impl Machine {
     async fn read(&mut self, mut reading: Reading) -> Result<(), Fault> {
         let mut splitter = Splitter::new(self.config.longest_line);
         let mut last = None;
-        while reading.more(&mut splitter, self.synced).await? {
+        while reading.more(&mut splitter).await? {
             let full = splitter.waiting() >= BLOCK;
             while let Some(piece) = splitter.next_piece() {
                 match piece {
@@ -253,7 +253,7 @@ impl Machine {
             }
             // Events in quick succession are gathered: most of what a single one costs is waking up for it. More than a
             // block of them waits for nothing.
-            if self.synced && !full && last.is_some_and(|at: Instant| at.elapsed() < GATHER) {
+            if !full && last.is_some_and(|at: Instant| at.elapsed() < GATHER) {
                 tokio::time::sleep(GATHER).await;
             }
             last = Some(Instant::now());

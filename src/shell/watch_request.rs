@@ -99,9 +99,8 @@ impl Reading {
         Ok((bytes, true))
     }
 
-    /// Waits for bytes and takes with them what else has arrived, up to a block; `gather`: takes some trouble over it.
-    /// False at the end.
-    pub(super) async fn more(&mut self, into: &mut Splitter, gather: bool) -> Result<bool, Fault> {
+    /// Waits for bytes and takes with them what else has arrived, up to a block. False at the end.
+    pub(super) async fn more(&mut self, into: &mut Splitter) -> Result<bool, Fault> {
         if let Some(ended) = self.ended.take() {
             return ended.map(|()| false);
         }
@@ -110,7 +109,7 @@ impl Reading {
         }
         // Single events come as frames, one by one, from the task that reads the socket: it is let run before we take it
         // that none is left.
-        let mut asked = !gather;
+        let mut asked = false;
         while into.waiting() < BLOCK {
             let frame = Pin::new(&mut self.body.frame()).poll(&mut Context::from_waker(Waker::noop()));
             let Poll::Ready(frame) = frame else {
@@ -120,7 +119,7 @@ impl Reading {
                 tokio::task::yield_now().await;
                 continue;
             };
-            asked = !gather;
+            asked = false;
             match frame.map(|frame| frame.map(hyper::body::Frame::into_data)) {
                 Some(Ok(Ok(data))) => into.push(&data),
                 Some(Ok(Err(_trailers))) => {}

@@ -387,7 +387,7 @@ mod tests {
             let all: Vec<u32> = (1..=length).collect();
             assert_eq!(&*NodeIds::from(all.clone()), all.as_slice());
         }
-        assert_eq!(size_of::<NodeIds>(), 16);
+        assert_eq!(size_of::<NodeIds>(), 24);
     }
 
     #[test]

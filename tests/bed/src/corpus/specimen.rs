@@ -122,9 +122,9 @@ impl Specimen {
         let (trouble, since) = match state {
             // A clock of the watcher's own begins at the first sight of it; until then it is found as one that waits.
             State::Stuck(t @ Trouble::LockWedged) => {
-                (Some(t), corpus.now - Trouble::LockWait.detection().1 - HOUR / 2 - jitter * 8)
+                (Some(t), corpus.now - settled(Trouble::LockWait.detection().1 + HOUR / 2 + jitter * 8))
             }
-            State::Stuck(t) => (Some(t), corpus.now - t.detection().1 - HOUR / 2 - jitter * 8),
+            State::Stuck(t) => (Some(t), corpus.now - settled(t.detection().1 + HOUR / 2 + jitter * 8)),
             State::Due { at, trouble } => (Some(trouble), at - trouble.detection().1),
             State::Healthy | State::Finished => (None, corpus.now - 30 - jitter / 2),
         };
@@ -171,6 +171,12 @@ impl Specimen {
             State::Healthy | State::Finished => None,
         }
     }
+}
+
+/// An age at which no second threshold passes within the next half hour: what nothing happens to is quiet.
+fn settled(age: i64) -> i64 {
+    let second = Trouble::NoProgress.detection().1;
+    if (second - HOUR / 2..second).contains(&age) { age + HOUR / 2 } else { age }
 }
 
 fn namespace(corpus: &Corpus, index: u32) -> String {
