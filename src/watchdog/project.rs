@@ -232,7 +232,7 @@ impl Projection<'_> {
         let parent = Parent {
             namespace: Arc::clone(&facts.namespace),
             old: same_run,
-            known: same_run.filter(|o| o.epoch == self.epoch && Arc::ptr_eq(&o.line, &facts.line)),
+            known: same_run.filter(|o| o.epoch == self.epoch && Arc::ptr_eq(&o.kin, &facts.kin)),
             count: self.live || same_run.is_some(),
             finished: facts.is_finished(),
             shutdown: facts.shutdown != Shutdown::None,
