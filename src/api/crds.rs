@@ -7,14 +7,21 @@ use kube::CustomResourceExt;
 use serde_json::Value;
 
 use super::VERSION;
+use super::archive_location::ArchiveLocation;
 use super::incident::WorkflowIncident;
 use super::policy::{ClusterWorkflowPolicy, WorkflowPolicy};
 use super::watchdog::Watchdog;
 
 /// Every CRD, in the order in which they are printed.
 static ALL: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    [Watchdog::crd(), WorkflowPolicy::crd(), ClusterWorkflowPolicy::crd(), WorkflowIncident::crd()]
-        .iter()
+    [
+        Watchdog::crd(),
+        WorkflowPolicy::crd(),
+        ClusterWorkflowPolicy::crd(),
+        WorkflowIncident::crd(),
+        ArchiveLocation::crd(),
+    ]
+    .iter()
         .filter_map(|crd| serde_json::to_value(crd).ok())
         .map(|mut crd| {
             tidy(&mut crd);

@@ -72,7 +72,10 @@ closed! {
 
 closed! {
     /// Reasons of the Kubernetes Events unstick publishes in this version.
-    EventReason { WorkflowStuck, WorkflowRecovered }
+    EventReason {
+        WorkflowStuck, WorkflowRecovered,
+        Archived, ArchiveFailed, DeletionScheduled, Deleted, DeleteBlocked,
+    }
 }
 
 closed! {
@@ -147,6 +150,59 @@ closed! {
         ThresholdPassed,
         /// The state is there, its threshold is not reached yet.
         BelowThreshold,
+    }
+}
+
+closed! {
+    /// Why a finished run is not archived or not deleted now.
+    KeepReason {
+        /// `unstick.dev/hold` on the run or its namespace.
+        Hold,
+        /// A pause of the policy or of the Watchdog object.
+        Paused,
+        /// Argo's own archive is not done with it.
+        ArgoArchivePending,
+        /// Argo would delete its artifacts with it, and the policy says Block.
+        ArtifactsWouldGo,
+        /// The nodes are in Argo's database: the archive would be hollow.
+        Offloaded,
+        /// It can't be put into an archive; the message says why.
+        NotArchivable,
+        /// It is being archived, or waits for it.
+        NotArchived,
+        /// The archive is missing or doesn't match the run.
+        NotVerified,
+        /// Storing it failed; it is tried again.
+        ArchiveFailed,
+        /// The location is not Ready, ReadOnly or not there.
+        LocationNotReady,
+        /// The location doesn't admit the namespace.
+        LocationNotAllowed,
+        /// `maxDeletes` is used up.
+        BudgetExceeded,
+        /// It changed while it was about to be deleted.
+        Changed,
+        /// The API server refused to delete it.
+        Refused,
+        /// The clock here and the API server's differ too much, or the watch is stale.
+        Blind,
+    }
+}
+
+closed! {
+    /// Why an ArchiveLocation is Ready or not.
+    LocationReason {
+        /// The probe succeeded.
+        Probed,
+        /// The probe has not ended yet.
+        Probing,
+        /// A field has a value that can't be served, or what it refers to is missing.
+        InvalidSpec,
+        NoCredentials, ExpiredCredentials, AccessDenied, NoSuchBucket, WrongRegion, ClockSkew, Tls, Unreachable,
+        Timeout, Throttled, ServerError, DiskFull, ReadOnly, NotFound,
+        /// What was read back is not what was stored.
+        Corrupt,
+        Other,
     }
 }
 

@@ -64,6 +64,16 @@ pub enum Input<'a> {
         name: String,
         labels: Option<BTreeMap<String, String>>,
     },
+    /// The text of a namespace's `unstick.dev/hold`.
+    NamespaceHeld {
+        name: String,
+        hold: Option<String>,
+    },
+    /// An ArchiveLocation as it was last tried; `None` = it has gone.
+    Place {
+        name: String,
+        place: Option<Box<super::janitor::Place>>,
+    },
     /// The Watchdog object; `None` = defaults.
     Settings(Option<Box<WatchdogObject>>),
     Incident(Box<WorkflowIncident>),
@@ -128,6 +138,8 @@ pub struct Config {
     pub namespace: Option<String>,
     /// Events that wait to be sent; more are dropped and counted.
     pub max_events: usize,
+    /// Runs that are archived, examined or deleted at once.
+    pub max_jobs: usize,
 }
 
 impl Default for Config {
@@ -141,6 +153,7 @@ impl Default for Config {
             identity: String::new(),
             namespace: None,
             max_events: 2000,
+            max_jobs: 16,
         }
     }
 }

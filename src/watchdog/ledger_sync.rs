@@ -30,6 +30,9 @@ impl Watchdog {
             }
             self.decide_all(now);
         }
+        if was != self.leading {
+            self.janitor_leads(self.leading, now);
+        }
         if !self.leading {
             self.events.clear();
             self.ledger.forget_writes(now);

@@ -227,7 +227,7 @@ impl Watchdog {
         self.note(Note { namespace: place, reason, regarding: policy, related: workflow, text: about, warning });
     }
 
-    fn note(&mut self, note: Note) {
+    pub(super) fn note(&mut self, note: Note) {
         if self.events.len() >= self.config.max_events {
             self.tally.add("unstick_events_total", &[note.reason.as_str(), "Dropped"], 1);
             return;

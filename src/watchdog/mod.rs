@@ -20,6 +20,7 @@ pub mod health;
 pub mod index;
 pub mod input;
 pub mod intern;
+pub mod janitor;
 pub mod ledger;
 mod ledger_seen;
 mod ledger_sync;
@@ -52,6 +53,7 @@ use health::ArgoHealth;
 use index::{Index, Slot};
 use input::{Config, Input};
 use intern::Interner;
+use janitor::Janitor;
 use ledger::Ledger;
 use pods::StrayPods;
 use policy::Policies;
@@ -77,6 +79,7 @@ pub struct Watchdog {
     /// Runs that wait for a lock, by the holder they name.
     waiters: HashMap<(Box<str>, Box<str>), Vec<Slot>>,
     pub(crate) ledger: Ledger,
+    pub(crate) janitor: Janitor,
     pub(crate) statuses: Statuses,
     events: VecDeque<(u64, Note)>,
     pub(crate) completions: Completions,
@@ -116,6 +119,7 @@ impl Watchdog {
             unknown: HashMap::new(),
             waiters: HashMap::new(),
             ledger: Ledger::default(),
+            janitor: Janitor::default(),
             statuses: Statuses::default(),
             events: VecDeque::new(),
             completions: Completions::default(),
@@ -152,6 +156,8 @@ impl Watchdog {
                     self.policies.stale_before(&moved, epoch);
                 }
             }
+            Input::NamespaceHeld { name, hold } => self.namespace_held(&name, hold, at),
+            Input::Place { name, place } => self.place(name, place.map(|p| *p), at),
             Input::Settings(object) => self.settings(object.as_deref(), now),
             Input::Incident(incident) => self.incident_seen(&incident, at),
             Input::IncidentGone { namespace, name } => self.incident_gone(&namespace, &name, at),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use super::intern::{Labels, label};
+use super::janitor::rules::Rules;
 use super::observe::Observe;
 use crate::api::incident::PolicyKind;
-use crate::api::policy::{PolicySpec, Precedence, SourceKind, Step, SuspendedScope};
+use crate::api::policy::{Pause, PolicySpec, Precedence, SourceKind, Step, SuspendedScope};
 use crate::api::reasons::{DetectionType, Mode};
 use crate::api::selector::{NodeSelector, Selector, SelectorError};
 use crate::api::workflow::Secs;
@@ -62,6 +63,9 @@ pub struct Policy {
     pub mode: Mode,
     pub steps: Vec<Step>,
     pub healthy_for: Secs,
+    /// Archive and cleanup.
+    pub rules: Option<Rules>,
+    pub pauses: Vec<Pause>,
     /// Facts read before this relist epoch were read for an older form of the policy: they are not judged by it.
     pub from_epoch: u32,
     /// All that facts are read by; a change asks for a relist.
@@ -112,8 +116,13 @@ impl Policy {
         let remediation = spec.remediation.as_ref();
         let read_by: Vec<_> = detections.iter().map(|d| (&d.name, d.kind, d.scope, &d.nodes)).collect();
         let shape = format!(
-            "{rank} {:?} {:?} {:?} {:?} {:?} {read_by:?}",
-            spec.priority, origin.namespaces, spec.selector, spec.workflows_from, spec.observe
+            "{rank} {:?} {:?} {:?} {:?} {:?} {read_by:?} {}",
+            spec.priority,
+            origin.namespaces,
+            spec.selector,
+            spec.workflows_from,
+            spec.observe,
+            spec.archive.is_some() || spec.cleanup.is_some()
         );
         Ok(Self {
             label: origin.key.label().into(),
@@ -128,6 +137,8 @@ impl Policy {
             mode: remediation.map_or(Mode::Observe, |r| r.mode),
             steps: remediation.map(|r| r.steps.clone()).unwrap_or_default(),
             healthy_for: remediation.and_then(|r| r.healthy_for.as_ref()?.seconds()).map_or(HEALTHY_FOR, secs),
+            rules: Rules::compile(spec),
+            pauses: spec.pauses.clone(),
             key: origin.key,
             from_epoch: 0,
             shape,
@@ -195,6 +206,8 @@ pub struct Policies {
     namespaces: HashMap<String, BTreeMap<String, String>>,
     /// Candidates of a namespace in order; emptied on every change.
     lines: HashMap<Arc<str>, Vec<u16>>,
+    /// The same for archive and cleanup.
+    keepers: HashMap<Arc<str>, Vec<u16>>,
     /// The highest `Policy::from_epoch` so far.
     newest: u32,
 }
@@ -217,7 +230,7 @@ impl Policies {
     }
 
     pub fn put(&mut self, policy: Policy) {
-        self.lines.clear();
+        self.empty_lines();
         self.newest = self.newest.max(policy.from_epoch);
         if let Some((_, place)) = self.all.iter_mut().find(|(key, _)| *key == policy.key) {
             *place = Some(policy);
@@ -227,7 +240,7 @@ impl Policies {
     }
 
     pub fn remove(&mut self, key: &PolicyKey) -> Option<Policy> {
-        self.lines.clear();
+        self.empty_lines();
         self.all.iter_mut().find(|(k, _)| k == key)?.1.take()
     }
 
@@ -241,6 +254,7 @@ impl Policies {
         let moved = self.iter().filter(|(_, p)| p.reaches(name, old.as_ref()) != p.reaches(name, labels.as_ref()));
         let moved: Vec<u16> = moved.map(|(i, _)| i).collect();
         self.lines.remove(name);
+        self.keepers.remove(name);
         moved
     }
 
@@ -269,24 +283,51 @@ impl Policies {
     /// The policies that match a workflow, in line: the first governs.
     pub fn in_line(&mut self, namespace: &Arc<str>, labels: &Labels, template: Option<(SourceKind, &str)>) -> Vec<u16> {
         if !self.lines.contains_key(namespace) {
-            let line = self.line(namespace);
+            let line = self.line(namespace, |p| !p.detections.is_empty());
             self.lines.insert(Arc::clone(namespace), line);
         }
         let line = self.lines.get(namespace).map_or(&[][..], Vec::as_slice);
-        line.iter()
-            .copied()
-            .filter(|i| {
-                let policy = self.all.get(usize::from(*i)).and_then(|(_, p)| p.as_ref());
-                policy.is_some_and(|p| p.selects(labels, template))
-            })
-            .collect()
+        line.iter().copied().filter(|i| self.selects(*i, labels, template)).collect()
     }
 
-    fn line(&self, namespace: &str) -> Vec<u16> {
+    /// The policy that governs archive and cleanup of a workflow.
+    pub fn retention_of(
+        &mut self,
+        namespace: &Arc<str>,
+        labels: &Labels,
+        template: Option<(SourceKind, &str)>,
+    ) -> Option<u16> {
+        if !self.keepers.contains_key(namespace) {
+            let line = self.line(namespace, |p| p.rules.is_some());
+            self.keepers.insert(Arc::clone(namespace), line);
+        }
+        self.keepers.get(namespace)?.iter().copied().find(|i| self.selects(*i, labels, template))
+    }
+
+    /// Whether a selector for namespaces admits one.
+    pub fn admits(&self, selector: &Selector, namespace: &str) -> bool {
+        selector.is_empty() || self.namespaces.get(namespace).is_some_and(|l| selector.matches_map(l))
+    }
+
+    /// Whether what was read in `epoch` was read before some policy came to be as it is.
+    pub fn is_outdated(&self, epoch: u32) -> bool {
+        epoch < self.newest
+    }
+
+    fn selects(&self, index: u16, labels: &Labels, template: Option<(SourceKind, &str)>) -> bool {
+        self.get(index).is_some_and(|p| p.selects(labels, template))
+    }
+
+    fn empty_lines(&mut self) {
+        self.lines.clear();
+        self.keepers.clear();
+    }
+
+    fn line(&self, namespace: &str, concerned: fn(&Policy) -> bool) -> Vec<u16> {
         let labels = self.namespaces.get(namespace);
         let mut line: Vec<_> = self
             .iter()
-            .filter(|(_, p)| !p.detections.is_empty() && p.reaches(namespace, labels))
+            .filter(|(_, p)| concerned(p) && p.reaches(namespace, labels))
             .map(|(i, p)| (p.rank, &p.key, i))
             .collect();
         line.sort();

@@ -288,6 +288,7 @@ impl Watchdog {
             oldest_stuck: seen.oldest_stuck(),
             next: seen.next(),
             detections: detections.unwrap_or_default(),
+            retention: index.and_then(|i| self.retention_status(i, now)),
         })
     }
 

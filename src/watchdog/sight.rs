@@ -87,6 +87,7 @@ impl Watchdog {
             self.adopt_clocks(slot);
         }
         self.note_waiting(slot);
+        self.janitor_seen(slot, workflow, at);
         if !self.synced {
             return;
         }
@@ -126,6 +127,7 @@ impl Watchdog {
             self.statuses.touch();
         }
         self.statuses.drift();
+        self.janitor_gone(slot, &facts);
         self.run_gone(&facts, secs(now));
         self.judge_waiters_of(&facts.namespace, &facts.name, now);
     }
@@ -201,6 +203,7 @@ impl Watchdog {
                 policy.observe.clone_from(&old.observe);
                 policy.from_epoch = old.from_epoch;
                 self.policies.put(policy);
+                self.janitor_look_all(secs(now));
                 if thresholds {
                     self.judge_all(now);
                 }
@@ -251,6 +254,7 @@ impl Watchdog {
         }
         self.settings = settings;
         self.argo.set(&self.settings.argo, secs(now));
+        self.janitor_look_all(secs(now));
         self.judge_all(now);
     }
 

@@ -26,8 +26,8 @@ pub use remediation::{
     Action, AfterEnd, AfterEndType, AlertTrigger, Approval, Breaker, BreakerReset, Budget, BudgetAction, Limits,
     PerOwner, PerWorkflow, Remediation, Step, Window, WindowType,
 };
-pub use retention::{Archive, ArchiveInclude, Artifacts, Cleanup, CleanupRequire, KeepAtLeast, MaxDeletes, Ttl};
-pub use status::{DetectionCount, GovernedElsewhere, OldestStuck, PolicyStatus};
+pub use retention::{Archive, ArchiveInclude, Artifacts, Cleanup, CleanupRequire, KeepAtLeast, MaxDeletes, Redaction, Ttl};
+pub use status::{DetectionCount, GovernedElsewhere, OldestStuck, PolicyStatus, RetentionBlock, RetentionStatus};
 
 /// Names of detections, steps, pauses and triggers.
 pub(crate) const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";

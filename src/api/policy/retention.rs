@@ -1,4 +1,4 @@
-//! Archive and cleanup of finished runs. Checked and reported in this version, not in force yet.
+//! Archive and cleanup of finished runs.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,36 @@ pub struct Archive {
     /// Block: a workflow whose artifacts Argo would delete with it is kept; Reference: the archive refers to them.
     #[serde(default)]
     pub artifacts: Artifacts,
+    /// Which values are left out of what is stored.
+    #[serde(default)]
+    pub redaction: Redaction,
+}
+
+/// Values of environment variables and parameters that are left out of archives; the manifest lists where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Redaction {
+    /// Leaves out what is named like a secret: password, token, api key, credential, private key and the like.
+    #[serde(default = "yes")]
+    pub defaults: bool,
+    /// Further names, whatever their case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub names: Vec<String>,
+    /// Further names, as regular expressions that match anywhere in the name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
+    pub patterns: Vec<String>,
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self { defaults: true, names: Vec::new(), patterns: Vec::new() }
+    }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 closed! {

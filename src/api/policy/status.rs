@@ -40,6 +40,43 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub detections: Vec<DetectionCount>,
+    /// The finished runs, when the policy has archive or cleanup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionStatus>,
+}
+
+/// What becomes of the finished runs a policy governs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionStatus {
+    /// Finished runs that this policy governs.
+    #[serde(default)]
+    pub finished: i64,
+    /// Of these, those with a verified archive.
+    #[serde(default)]
+    pub archived: i64,
+    /// Of these, those whose time to live is over and that may go.
+    #[serde(default)]
+    pub due: i64,
+    /// Deleted since the leader started.
+    #[serde(default)]
+    pub deleted: i64,
+    /// Runs that would be archived or deleted now, but for this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["reason"]))]
+    pub blocked: Vec<RetentionBlock>,
+}
+
+/// How many runs one reason holds back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionBlock {
+    pub reason: crate::api::reasons::KeepReason,
+    pub runs: i64,
+    /// One of them, `namespace/name`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 317))]
+    pub example: String,
 }
 
 /// Workflows that match but are governed by another policy.

@@ -87,6 +87,10 @@ impl<'de> Fields<'de> for Meta<'de> {
                 self.managed_fields = value.raw_list()?;
                 10
             }
+            "generateName" => {
+                self.generate_name = value.text()?;
+                11
+            }
             _ => 0,
         })
     }

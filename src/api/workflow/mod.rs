@@ -59,6 +59,7 @@ pub struct Workflow<'a> {
 #[derive(Debug, Default)]
 pub struct Meta<'a> {
     pub name: Text<'a>,
+    pub generate_name: Text<'a>,
     pub namespace: Text<'a>,
     pub uid: Text<'a>,
     pub resource_version: Text<'a>,

@@ -1,0 +1,119 @@
+//! What the shell does for the janitor, and what comes of it.
+
+use super::run::{Finished, Mark};
+use crate::api::policy::Redaction;
+use crate::api::reasons::{KeepReason, LocationReason};
+use crate::api::workflow::Secs;
+use crate::archive::verify::VerifiedArchive;
+
+/// Tells the outcome of a job apart from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobTicket(pub u64);
+
+/// Which run a job is for. The object must still be this run when it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub started: Secs,
+    pub finished: Secs,
+}
+
+#[derive(Debug)]
+pub struct Job {
+    pub ticket: JobTicket,
+    pub target: Target,
+    pub task: Task,
+}
+
+#[derive(Debug)]
+pub enum Task {
+    /// Read the live object, store it, read it back, mark it.
+    Archive { location: String, redaction: Redaction, events: bool },
+    /// Look up whether the archive a mark names is there and is of this run. Asks the store only.
+    Confirm { location: String, mark: Mark },
+    /// Read the live object and, where a location is given, prove its archive.
+    Examine { proof: Option<(String, Redaction, Option<Mark>)> },
+    /// Delete the very object that was examined.
+    Delete { resource_version: String, permit: Permit },
+}
+
+/// What allows a delete. Made in this module's parent only, by judging the policy that governs now.
+#[derive(Debug)]
+pub struct Permit(pub(super) Ground);
+
+#[derive(Debug)]
+pub(super) enum Ground {
+    /// The stored copy was read back and is this object (I1).
+    Verified(Box<VerifiedArchive>),
+    /// This policy, in this generation, says `require: None`.
+    NotRequired { policy: String, generation: i64 },
+}
+
+impl Permit {
+    /// For the log: on what ground something was deleted.
+    pub fn ground(&self) -> String {
+        match &self.0 {
+            Ground::Verified(archive) => format!("verified archive {}", archive.key()),
+            Ground::NotRequired { policy, generation } => {
+                format!("policy {policy} generation {generation} requires no archive")
+            }
+        }
+    }
+
+    /// Whether it was made for this very object.
+    pub fn is_for(&self, uid: &str, resource_version: &str) -> bool {
+        match &self.0 {
+            Ground::Verified(archive) => archive.uid() == uid && archive.resource_version() == resource_version,
+            Ground::NotRequired { .. } => true,
+        }
+    }
+}
+
+/// An archive that was read back and compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub location: String,
+    pub fingerprint: String,
+    pub key: String,
+    pub digest: String,
+    /// Of the body as stored.
+    pub stored_bytes: u64,
+    /// It was there before.
+    pub already: bool,
+}
+
+/// The live object as it was when its archive was proven.
+#[derive(Debug)]
+pub struct Live {
+    pub uid: String,
+    pub resource_version: String,
+    /// `None` when it has not finished (any more).
+    pub finished: Option<Finished>,
+    /// Argo would delete artifacts together with it.
+    pub artifacts_go: bool,
+}
+
+#[derive(Debug)]
+pub enum Outcome {
+    Kept(Kept),
+    /// No archive of this run is where the mark says.
+    Unconfirmed,
+    Examined(Live, Option<Box<VerifiedArchive>>),
+    /// The stored copy is missing or is not this object.
+    NotVerified(String),
+    /// It can't be archived as it is.
+    NotArchivable(KeepReason, String),
+    /// The store failed.
+    Store(LocationReason, String),
+    Deleted,
+    /// It changed meanwhile (409), or is another run by now.
+    Changed,
+    /// It is not there any more.
+    Gone,
+    /// The API server refused it.
+    Refused(String),
+    /// The API server gave no answer, or an error that may pass.
+    Failed(String),
+}

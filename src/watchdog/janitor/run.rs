@@ -1,0 +1,81 @@
+//! A finished run, as far as keeping and deleting look at it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::policy::SourceKind;
+use crate::api::workflow::{Nodes, Secs, Workflow};
+use crate::watchdog::facts::{Phase, Run};
+use crate::watchdog::policy::source_label;
+
+/// The label by which Argo says how far its own archive is.
+const ARCHIVING: &str = "workflows.argoproj.io/workflow-archiving-status";
+/// A hold of people: never deleted.
+pub const HOLD: &str = "unstick.dev/hold";
+/// Our mark on an archived run: a hint, never proof (I1).
+pub const ARCHIVED: &str = "unstick.dev/archived";
+
+/// What the mark on a workflow says of its archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mark {
+    pub location: String,
+    pub fingerprint: String,
+    pub key: String,
+    pub digest: String,
+}
+
+/// What of a finished run decides whether it is archived and deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    pub run: Run,
+    pub phase: Phase,
+    /// `status.finishedAt`; 0 when Argo wrote none.
+    pub finished: Secs,
+    /// `CronWorkflow`, else template, else generateName: what `keepAtLeast` counts by.
+    pub group: String,
+    /// `unstick.dev/hold` is set, whatever its value.
+    pub held: bool,
+    /// Argo's own archive is not done with it.
+    pub argo_pending: bool,
+    pub offloaded: bool,
+    pub mark: Option<Mark>,
+    /// Being deleted already.
+    pub leaving: bool,
+}
+
+impl Finished {
+    /// Reads a workflow; `None` when its run has not finished.
+    pub fn read(workflow: &Workflow<'_>, run: Run) -> Option<Self> {
+        let phase = Phase::parse(&workflow.status.phase);
+        if !phase.is_finished() {
+            return None;
+        }
+        let annotation = |key: &str| workflow.meta.annotations.iter().find(|(k, _)| k == key);
+        Some(Self {
+            run,
+            phase,
+            finished: workflow.status.finished,
+            group: group(workflow),
+            held: annotation(HOLD).is_some(),
+            argo_pending: workflow.label(ARCHIVING) == Some("Pending"),
+            offloaded: matches!(workflow.status.nodes, Nodes::Offloaded(_)),
+            mark: workflow.annotation(ARCHIVED).and_then(|text| serde_json::from_str(&text).ok()),
+            leaving: workflow.meta.deleted != 0,
+        })
+    }
+}
+
+fn group(workflow: &Workflow<'_>) -> String {
+    let labelled = [SourceKind::CronWorkflow, SourceKind::WorkflowTemplate, SourceKind::ClusterWorkflowTemplate]
+        .into_iter()
+        .find_map(|kind| Some(format!("{kind}/{}", workflow.label(source_label(kind))?)));
+    let template = || {
+        let template = workflow.spec.template_ref.as_ref()?;
+        let kind =
+            if template.cluster_scope { SourceKind::ClusterWorkflowTemplate } else { SourceKind::WorkflowTemplate };
+        Some(format!("{kind}/{}", template.name))
+    };
+    let generated = || (!workflow.meta.generate_name.is_empty()).then(|| workflow.meta.generate_name.to_string());
+    // A name given by hand is a group of its own.
+    labelled.or_else(template).or_else(generated).unwrap_or_else(|| workflow.meta.name.to_string())
+}

@@ -1,0 +1,129 @@
+//! What is said of finished runs: events on the run and on its policy, and the counts in the policy's status.
+
+use std::collections::BTreeMap;
+
+use super::Stage;
+use crate::api::policy::{RetentionBlock, RetentionStatus};
+use crate::api::reasons::{EventReason, KeepReason};
+use crate::api::workflow::Secs;
+use crate::watchdog::effect::{Note, Reference};
+use crate::watchdog::index::Slot;
+use crate::watchdog::{Watchdog, instant};
+
+/// Something to be said of a run.
+#[derive(Clone, Debug)]
+pub(super) enum Say {
+    Archived,
+    Failed(String),
+    Scheduled(Secs),
+    Simulated,
+    Deleted,
+    Blocked(KeepReason, String),
+}
+
+impl Watchdog {
+    /// Counts it and, unless it has been said of this run, writes the events.
+    pub(super) fn say(&mut self, slot: Slot, say: &Say, now: Secs) {
+        let (Some(facts), Some(entry)) = (self.index.get(slot), self.janitor.entries.get_mut(&slot)) else { return };
+        let Some(policy) = self.policies.get(entry.policy) else { return };
+        let label = policy.label.clone();
+        let told = &mut entry.told;
+        let first = match say {
+            Say::Archived => !std::mem::replace(&mut told.archived, true),
+            Say::Failed(_) => !std::mem::replace(&mut told.failed, true),
+            Say::Scheduled(_) => !std::mem::replace(&mut told.scheduled, true),
+            Say::Simulated => !std::mem::replace(&mut told.simulated, true),
+            Say::Deleted => true,
+            Say::Blocked(reason, _) => told.blocked.replace(*reason) != Some(*reason),
+        };
+        if matches!(say, Say::Archived) {
+            told.failed = false;
+        }
+        let (reason, text, warning) = match say {
+            Say::Archived => {
+                let key = if let Stage::Kept(kept) = &entry.stage { kept.key.as_str() } else { "" };
+                (EventReason::Archived, format!("archived and verified: {key}"), false)
+            }
+            Say::Failed(text) => (EventReason::ArchiveFailed, text.clone(), true),
+            Say::Scheduled(due) => (EventReason::DeletionScheduled, format!("to be deleted at {}", instant(*due)), false),
+            Say::Simulated => {
+                (EventReason::DeletionScheduled, "DryRun: would be deleted now; nothing is done".to_owned(), false)
+            }
+            Say::Deleted => (EventReason::Deleted, "deleted: its time to live is over".to_owned(), false),
+            Say::Blocked(reason, text) => (EventReason::DeleteBlocked, format!("{reason}: {text}"), true),
+        };
+        let workflow = Reference {
+            api_version: "argoproj.io/v1alpha1".to_owned(),
+            kind: "Workflow".to_owned(),
+            namespace: facts.kin.namespace.to_string(),
+            name: facts.name.to_string(),
+            uid: facts.uid_text(),
+        };
+        let related = Reference {
+            api_version: "unstick.dev/v1alpha1".to_owned(),
+            kind: policy.key.kind().to_string(),
+            namespace: policy.key.namespace.clone().unwrap_or_default(),
+            name: policy.key.name.clone(),
+            uid: policy.uid.clone(),
+        };
+        match say {
+            Say::Failed(_) => self.tally.add("unstick_archive_failures_total", &[&label], 1),
+            Say::Deleted => {
+                let finished = entry.run.finished;
+                self.tally.add("unstick_deleted_runs_total", &[&label], 1);
+                self.tally.observe("unstick_deletion_age_seconds", &[], f64::from(now.saturating_sub(finished)));
+            }
+            Say::Blocked(reason, _) => {
+                self.tally.add("unstick_deletions_blocked_total", &[&label, reason.as_str()], 1);
+            }
+            Say::Archived | Say::Scheduled(_) | Say::Simulated => {}
+        }
+        if !first {
+            return;
+        }
+        let about = format!("{}/{}: {text}", workflow.namespace, workflow.name);
+        let place = if related.namespace.is_empty() { "default".to_owned() } else { related.namespace.clone() };
+        // What has gone can't be found by its events; the policy still can.
+        if !matches!(say, Say::Deleted) {
+            self.note(Note {
+                namespace: workflow.namespace.clone(),
+                reason,
+                regarding: workflow.clone(),
+                related: related.clone(),
+                text,
+                warning,
+            });
+        }
+        if matches!(say, Say::Deleted) || warning {
+            self.note(Note { namespace: place, reason, regarding: related, related: workflow, text: about, warning });
+        }
+    }
+
+    /// What the status of a policy says of finished runs; `None` when it governs none and has no such section.
+    pub(in crate::watchdog) fn retention_status(&self, policy: u16, now: Secs) -> Option<RetentionStatus> {
+        let rules = self.policies.get(policy)?.rules.as_ref()?;
+        let mut blocked: BTreeMap<KeepReason, RetentionBlock> = BTreeMap::new();
+        let mut status = RetentionStatus::default();
+        for (slot, entry) in self.janitor.entries().filter(|(_, e)| e.policy == policy) {
+            status.finished += 1;
+            status.archived += i64::from(matches!(entry.stage, Stage::Kept(_)));
+            let due = rules.cleanup.as_ref().and_then(|c| c.ttl(entry.run.phase)).is_some_and(|ttl| {
+                entry.run.finished != 0 && entry.run.finished.saturating_add(ttl) <= now
+            });
+            status.due += i64::from(due);
+            if let Some((reason, _)) = &entry.blocked {
+                let block = blocked.entry(*reason).or_insert_with(|| RetentionBlock {
+                    reason: *reason,
+                    runs: 0,
+                    example: self.index.get(slot).map_or_else(String::new, |f| format!("{}/{}", f.kin.namespace, f.name)),
+                });
+                block.runs += 1;
+            }
+        }
+        let label = self.policies.get(policy)?.label.to_string();
+        let deleted = self.tally.counters.get("unstick_deleted_runs_total").and_then(|s| s.get(&vec![label]));
+        status.deleted = deleted.map_or(0, |n| i64::try_from(*n).unwrap_or(i64::MAX));
+        status.blocked = blocked.into_values().collect();
+        Some(status)
+    }
+}

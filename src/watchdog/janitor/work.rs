@@ -1,0 +1,263 @@
+//! Jobs are handed out, their outcomes taken: the only place where a delete is permitted.
+
+use super::job::{Ground, Job, JobTicket, Kept, Live, Outcome, Permit, Target, Task};
+use super::judge::Verdict;
+use super::said::Say;
+use super::{Entry, Stage};
+use crate::api::policy::{Artifacts, CleanupRequire};
+use crate::api::reasons::{KeepReason, Mode};
+use crate::api::workflow::Secs;
+use crate::archive::verify::VerifiedArchive;
+use crate::watchdog::Watchdog;
+use crate::watchdog::index::Slot;
+
+/// A job that failed is tried again after this, doubled up to `LONGEST`, spread by the run's own number.
+const FIRST_RETRY: Secs = 5;
+const LONGEST: Secs = 600;
+
+impl Watchdog {
+    /// When a job may be due by time alone.
+    pub fn next_job_due(&self) -> Option<Secs> {
+        let free = self.may_work() && self.janitor.jobs.len() < self.config.max_jobs;
+        self.janitor.agenda.first().map(|(at, ..)| *at).filter(|_| free)
+    }
+
+    fn may_work(&self) -> bool {
+        self.leading && self.synced
+    }
+
+    /// The next job, if there is one and a place for it.
+    pub fn next_job(&mut self, now: Secs) -> Option<Job> {
+        if !self.may_work() || self.janitor.jobs.len() >= self.config.max_jobs {
+            return None;
+        }
+        while let Some((at, _, slot)) = self.janitor.agenda.first().copied() {
+            if at > now {
+                return None;
+            }
+            self.janitor.look(slot, 0);
+            if let Some(job) = self.look_at(slot, now) {
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    fn look_at(&mut self, slot: Slot, now: Secs) -> Option<Job> {
+        let entry = self.janitor.entries.get(&slot).filter(|e| e.job.is_none())?;
+        let verdict = self.janitor_verdict(slot, entry, now);
+        let task = match verdict {
+            Verdict::Rest(at) => {
+                self.unblock(slot);
+                self.janitor.look(slot, at);
+                return None;
+            }
+            Verdict::Blocked(reason, text, at) => {
+                self.block(slot, reason, &text);
+                self.janitor.look(slot, at);
+                return None;
+            }
+            Verdict::Announce(due) => {
+                self.say(slot, &Say::Scheduled(due), now);
+                self.janitor.look(slot, due);
+                return None;
+            }
+            Verdict::Simulate => {
+                self.say(slot, &Say::Simulated, now);
+                return None;
+            }
+            Verdict::Archive(rule) => {
+                Task::Archive { location: rule.location, redaction: rule.redaction, events: rule.events }
+            }
+            Verdict::Confirm(mark) => Task::Confirm { location: self.location_of(entry)?, mark },
+            Verdict::Examine => self.examination(entry)?,
+        };
+        self.start(slot, task)
+    }
+
+    fn location_of(&self, entry: &Entry) -> Option<String> {
+        Some(self.policies.get(entry.policy)?.rules.as_ref()?.archive.as_ref()?.location.clone())
+    }
+
+    fn examination(&self, entry: &Entry) -> Option<Task> {
+        let rules = self.policies.get(entry.policy)?.rules.as_ref()?;
+        let needed = rules.cleanup.as_ref()?.require == CleanupRequire::Archive;
+        let proof = match &rules.archive {
+            Some(archive) if needed => {
+                let hint = match &entry.stage {
+                    Stage::Kept(kept) => Some(super::run::Mark {
+                        location: kept.location.clone(),
+                        fingerprint: kept.fingerprint.clone(),
+                        key: kept.key.clone(),
+                        digest: kept.digest.clone(),
+                    }),
+                    _ => entry.run.mark.clone(),
+                };
+                Some((archive.location.clone(), archive.redaction.clone(), hint))
+            }
+            _ => None,
+        };
+        Some(Task::Examine { proof })
+    }
+
+    fn start(&mut self, slot: Slot, task: Task) -> Option<Job> {
+        let facts = self.index.get(slot)?;
+        let target = Target {
+            namespace: facts.kin.namespace.to_string(),
+            name: facts.name.to_string(),
+            uid: facts.uid_text(),
+            started: facts.started,
+            finished: facts.finished,
+        };
+        self.janitor.next_job += 1;
+        let ticket = JobTicket(self.janitor.next_job);
+        self.janitor.jobs.insert(ticket, slot);
+        self.janitor.entries.get_mut(&slot)?.job = Some(ticket);
+        Some(Job { ticket, target, task })
+    }
+
+    /// A job has ended; a delete that it has made possible comes back at once.
+    pub fn job_ended(&mut self, ticket: JobTicket, outcome: Outcome, now: Secs) -> Option<Job> {
+        let slot = self.janitor.jobs.remove(&ticket)?;
+        // The run may have been retried, deleted or put under another policy meanwhile: then this is of no more use.
+        let entry = self.janitor.entries.get_mut(&slot).filter(|e| e.job == Some(ticket))?;
+        entry.job = None;
+        match outcome {
+            Outcome::Kept(kept) => self.kept(slot, kept, now),
+            Outcome::Unconfirmed => {
+                entry.stage = Stage::Waiting;
+                self.janitor.look(slot, now);
+            }
+            Outcome::Examined(live, proof) => return self.examined(slot, &live, proof, now),
+            Outcome::NotVerified(text) => {
+                entry.stage = Stage::Waiting;
+                self.block(slot, KeepReason::NotVerified, &text);
+                self.say(slot, &Say::Blocked(KeepReason::NotVerified, text), now);
+                self.again(slot, now);
+            }
+            Outcome::NotArchivable(reason, text) => {
+                self.block(slot, reason, &text);
+                self.say(slot, &Say::Failed(text), now);
+                // As it is now it won't do; a change of it is looked at at once.
+                self.janitor.look(slot, now.saturating_add(3600));
+            }
+            Outcome::Store(reason, text) => {
+                self.block(slot, KeepReason::ArchiveFailed, &format!("{reason}: {text}"));
+                self.say(slot, &Say::Failed(text), now);
+                self.again(slot, now);
+            }
+            Outcome::Deleted | Outcome::Gone => {
+                self.say(slot, &Say::Deleted, now);
+            }
+            Outcome::Changed => {
+                self.janitor.deleting.remove(&entry.run.run.uid);
+                self.block(slot, KeepReason::Changed, "it changed while it was looked at");
+                self.again(slot, now);
+            }
+            Outcome::Refused(text) => {
+                self.janitor.deleting.remove(&entry.run.run.uid);
+                self.block(slot, KeepReason::Refused, &text);
+                self.say(slot, &Say::Blocked(KeepReason::Refused, text), now);
+                self.janitor.look(slot, now.saturating_add(LONGEST));
+            }
+            Outcome::Failed(text) => {
+                self.block(slot, KeepReason::Refused, &text);
+                self.again(slot, now);
+            }
+        }
+        None
+    }
+
+    fn kept(&mut self, slot: Slot, kept: Kept, now: Secs) {
+        let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
+        entry.failures = 0;
+        let (bytes, already, finished) = (kept.stored_bytes, kept.already, entry.run.finished);
+        entry.stage = Stage::Kept(Box::new(kept));
+        let label = self.policies.get(entry.policy).map(|p| p.label.clone());
+        self.unblock(slot);
+        if let (false, Some(label)) = (already, label) {
+            self.tally.add("unstick_archived_runs_total", &[&label], 1);
+            self.tally.add("unstick_archived_bytes_total", &[&label], bytes);
+            self.tally.observe("unstick_archive_delay_seconds", &[], f64::from(now.saturating_sub(finished)));
+            self.say(slot, &Say::Archived, now);
+        }
+        self.janitor.look(slot, now);
+        self.statuses.drift();
+    }
+
+    /// Judges once more, with the live object: only from here a delete comes.
+    fn examined(&mut self, slot: Slot, live: &Live, proof: Option<Box<VerifiedArchive>>, now: Secs) -> Option<Job> {
+        let entry = self.janitor.entries.get(&slot)?;
+        let same = live.finished.as_ref().is_some_and(|f| f.run == entry.run.run && f.finished == entry.run.finished);
+        if !same {
+            self.block(slot, KeepReason::Changed, "it is not the run that was looked at");
+            self.again(slot, now);
+            return None;
+        }
+        // The same judgement on what is there now, not on what the watch has brought so far.
+        let mut entry = entry.clone();
+        entry.run = live.finished.clone()?;
+        match self.janitor_verdict(slot, &entry, now) {
+            Verdict::Examine => {}
+            Verdict::Blocked(reason, text, at) => {
+                self.block(slot, reason, &text);
+                self.janitor.look(slot, if at == 0 { now.saturating_add(LONGEST) } else { at });
+                return None;
+            }
+            _ => {
+                self.janitor.look(slot, now.saturating_add(FIRST_RETRY));
+                return None;
+            }
+        }
+        let policy = self.policies.get(entry.policy)?;
+        let rules = policy.rules.as_ref()?;
+        let cleanup = rules.cleanup.as_ref().filter(|c| c.mode == Mode::Enforce)?;
+        let block = rules.archive.as_ref().is_none_or(|a| a.artifacts == Artifacts::Block);
+        if live.artifacts_go && block {
+            let text = "Argo would delete its artifacts with it (artifactGC OnWorkflowDeletion) and the policy says Block";
+            self.block(slot, KeepReason::ArtifactsWouldGo, text);
+            self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()), now);
+            self.janitor.look(slot, now.saturating_add(3600));
+            return None;
+        }
+        let ground = match (cleanup.require, proof) {
+            (CleanupRequire::Archive, Some(archive)) => Ground::Verified(archive),
+            (CleanupRequire::Archive, None) => {
+                // Asked for without a proof while the policy changed: it is examined anew.
+                self.again(slot, now);
+                return None;
+            }
+            (CleanupRequire::None, _) => {
+                Ground::NotRequired { policy: policy.uid.clone(), generation: policy.generation }
+            }
+        };
+        let budget = cleanup.budget;
+        let key = policy.key.clone();
+        self.janitor.spent.entry(key).or_default().take(budget.as_ref(), now);
+        self.janitor.deleting.insert(entry.run.run.uid);
+        self.start(slot, Task::Delete { resource_version: live.resource_version.clone(), permit: Permit(ground) })
+    }
+
+    fn again(&mut self, slot: Slot, now: Secs) {
+        let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
+        entry.failures += 1;
+        let wait = FIRST_RETRY.checked_shl(entry.failures.min(8) - 1).unwrap_or(LONGEST).min(LONGEST);
+        // Up to a quarter more, so that those that failed together don't come back together.
+        let spread = u32::try_from(entry.run.run.uid.0 % 64).unwrap_or(0) * wait / 256;
+        self.janitor.look(slot, now.saturating_add(wait + spread));
+    }
+
+    fn block(&mut self, slot: Slot, reason: KeepReason, text: &str) {
+        let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
+        if entry.blocked.as_ref().is_none_or(|(r, t)| *r != reason || t != text) {
+            entry.blocked = Some((reason, text.to_owned()));
+            self.statuses.drift();
+        }
+    }
+
+    fn unblock(&mut self, slot: Slot) {
+        if self.janitor.entries.get_mut(&slot).is_some_and(|e| e.blocked.take().is_some()) {
+            self.statuses.drift();
+        }
+    }
+}
