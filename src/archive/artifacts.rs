@@ -59,11 +59,7 @@ pub fn index<'a>(tree: &Tree<'a>, root: Value<'a>) -> Vec<Artifact> {
     found
 }
 
-fn place<'a>(
-    tree: &Tree<'a>,
-    artifact: Value<'a>,
-    default: Option<Value<'a>>,
-) -> Option<(String, String, String)> {
+fn place<'a>(tree: &Tree<'a>, artifact: Value<'a>, default: Option<Value<'a>>) -> Option<(String, String, String)> {
     for (kind, repository, key) in KINDS {
         let Some(own) = tree.get(artifact, kind) else { continue };
         let Some(key) = tree.text(own, &[key]) else { continue };
@@ -104,7 +100,9 @@ mod tests {
         );
         let short: Vec<_> = found
             .iter()
-            .map(|a| format!("{} {} {} {} {} {} {}", a.node, a.direction, a.name, a.kind, a.repository, a.key, a.deleted))
+            .map(|a| {
+                format!("{} {} {} {} {} {} {}", a.node, a.direction, a.name, a.kind, a.repository, a.key, a.deleted)
+            })
             .collect();
         assert_eq!(
             short,
@@ -134,7 +132,10 @@ mod tests {
             assert!(index_of(odd).is_empty(), "{odd}");
         }
         let one = r#"{"name":"a","s3":{"key":"k"}}"#;
-        let many = format!(r#"{{"status":{{"nodes":{{"a":{{"outputs":{{"artifacts":[{}]}}}}}}}}}}"#, vec![one; 3000].join(","));
+        let many = format!(
+            r#"{{"status":{{"nodes":{{"a":{{"outputs":{{"artifacts":[{}]}}}}}}}}}}"#,
+            vec![one; 3000].join(",")
+        );
         assert_eq!(index_of(&many).len(), MOST);
     }
 }

@@ -90,10 +90,8 @@ impl RunFacts {
             }
         }
         facts.look_at_nodes(tree, root);
-        facts.artifacts_go_with_it = ["spec", "status"]
-            .iter()
-            .filter_map(|part| tree.get(root, part))
-            .any(|part| deletes_artifacts(tree, part));
+        facts.artifacts_go_with_it =
+            ["spec", "status"].iter().filter_map(|part| tree.get(root, part)).any(|part| deletes_artifacts(tree, part));
         Ok(facts)
     }
 

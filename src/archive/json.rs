@@ -195,7 +195,8 @@ impl<'a> Tree<'a> {
     /// The same map with a member set.
     pub fn with(&mut self, map: Value<'a>, key: &'a str, value: Value<'a>) -> Value<'a> {
         let Value::Map(old) = map else { return map };
-        let place = self.members.get(old.bounds()).unwrap_or_default().binary_search_by(|(own, _)| own.as_ref().cmp(key));
+        let place =
+            self.members.get(old.bounds()).unwrap_or_default().binary_search_by(|(own, _)| own.as_ref().cmp(key));
         match place {
             Ok(place) => {
                 if let Some(member) = self.members.get_mut(old.bounds()).and_then(|m| m.get_mut(place)) {

@@ -9,10 +9,15 @@
 
 pub mod artifacts;
 pub mod canonical;
+pub mod catalogue;
 pub mod digest;
 pub mod facts;
 pub mod gzip;
 mod json;
+pub mod keep;
 pub mod key;
+pub mod manifest;
 pub mod redaction;
+pub mod store;
+pub mod verify;
 mod write;

@@ -165,7 +165,8 @@ mod tests {
         }
         let long = format!("{}_api_key", "x".repeat(100));
         assert!(rules.hides(&long) && !rules.hides(&long.replace("key", "")));
-        for name in ["message", "image", "key", "KEYBOARD", "region", "passes", "", "pass word count".get(..4).unwrap()] {
+        for name in ["message", "image", "key", "KEYBOARD", "region", "passes", "", "pass word count".get(..4).unwrap()]
+        {
             assert!(!rules.hides(name), "{name}");
         }
     }
