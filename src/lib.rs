@@ -13,6 +13,7 @@
 
 #[deny(clippy::disallowed_methods)]
 pub mod api;
+#[deny(clippy::disallowed_methods)]
 pub mod archive;
 pub mod cli;
 pub mod metrics;

@@ -68,7 +68,7 @@ impl Watchdog {
         let Stage::Kept(kept) = &entry.stage else { return false };
         let place = self.janitor.places.get(&rule.location);
         let here = place.is_none_or(|p| p.fingerprint.is_empty() || p.fingerprint == kept.fingerprint);
-        kept.location == rule.location && (here || mutant::on("location-fingerprint-ignored"))
+        kept.location == rule.location && (here || mutant::on("fingerprint-ignored"))
     }
 
     fn archive_verdict(&self, entry: &Entry, policy: &Policy, rule: &ArchiveRule, now: Secs) -> Verdict {
@@ -125,6 +125,7 @@ impl Watchdog {
         }
         match rule.mode {
             Mode::Observe => return Verdict::Rest(0),
+            Mode::DryRun if mutant::on("dry-run-acts") => {}
             Mode::DryRun if entry.told.simulated => return Verdict::Rest(0),
             Mode::DryRun => return Verdict::Simulate,
             Mode::Enforce => {}
