@@ -198,11 +198,16 @@ closed! {
         Probing,
         /// A field has a value that can't be served, or what it refers to is missing.
         InvalidSpec,
-        NoCredentials, ExpiredCredentials, AccessDenied, NoSuchBucket, WrongRegion, ClockSkew, Tls, Unreachable,
-        Timeout, Throttled, ServerError, DiskFull, ReadOnly, NotFound,
+        NoCredentials, BadCredentials, ExpiredCredentials, AccessDenied, NoSuchBucket, WrongRegion, ClockSkew, TlsFailed,
+        Unreachable, Timeout, Throttled, ServerError, StorageClassUnreadable, DiskFull, ReadOnly,
         /// What was read back is not what was stored.
         Corrupt,
-        Other,
+        TooLarge, Unsupported, Invalid, StoreFailed,
+        /// The location points elsewhere than what it was opened as.
+        LocationChanged,
+        /// Something else is stored under the key.
+        Collision,
+        ReadBackDiffers, NotReadableYet,
     }
 }
 

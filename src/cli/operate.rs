@@ -33,6 +33,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         identity: args.identity(),
         writes_per_second: args.writes_per_second,
         writes_burst: args.writes_burst,
+        jobs_per_second: args.jobs_per_second,
         series_cap: args.series_cap,
         watch_idle_limit: args.watch_idle_limit,
         config: Config {

@@ -124,6 +124,10 @@ pub struct RunArgs {
     #[arg(long, env = "UNSTICK_WRITES_BURST", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), default_value = "50", help_heading = "Limits")]
     pub writes_burst: u32,
 
+    /// Archives, checks and deletions that may begin in a second
+    #[arg(long, env = "UNSTICK_JOBS_PER_SECOND", value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000), default_value = "25", help_heading = "Limits")]
+    pub jobs_per_second: u32,
+
     /// Most incidents kept; closed ones go first, open ones never
     #[arg(long, env = "UNSTICK_MAX_INCIDENTS", value_name = "N", default_value = "1000", help_heading = "Limits")]
     pub max_incidents: usize,

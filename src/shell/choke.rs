@@ -21,8 +21,17 @@ pub struct Forbidden {
     path: String,
 }
 
+/// What a client may write beside own kinds, Events and the Lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    #[default]
+    Own,
+    /// Workflows may be marked and deleted: for what a policy in mode Enforce asks for.
+    Workflows,
+}
+
 /// Whether a request may be sent. Reading is for the server's RBAC to judge.
-pub fn permitted(method: &Method, path: &str) -> bool {
+pub fn permitted(method: &Method, path: &str, reach: Reach) -> bool {
     if *method == Method::GET {
         return true;
     }
@@ -37,10 +46,13 @@ pub fn permitted(method: &Method, path: &str) -> bool {
         ["apis", "unstick.dev", _, "namespaces", _, "workflowincidents", _] => *method == Method::DELETE,
         // Of policies and the Watchdog object only the status.
         ["apis", "unstick.dev", _, "namespaces", _, "workflowincidents" | "workflowpolicies", _, "status"]
-        | ["apis", "unstick.dev", _, "clusterworkflowpolicies" | "watchdogs", _, "status"] => {
+        | ["apis", "unstick.dev", _, "clusterworkflowpolicies" | "watchdogs" | "archivelocations", _, "status"] => {
             *method == Method::PATCH || *method == Method::PUT
         }
         ["apis", "coordination.k8s.io", _, "namespaces", _, "leases", _] => *method == Method::PUT,
+        ["apis", "argoproj.io", _, "namespaces", _, "workflows", _] => {
+            reach == Reach::Workflows && (*method == Method::PATCH || *method == Method::DELETE)
+        }
         _ => !write && *method != Method::CONNECT,
     }
 }
@@ -50,6 +62,7 @@ pub fn permitted(method: &Method, path: &str) -> bool {
 pub struct Choke {
     pub clock: Arc<ServerClock>,
     pub traffic: Arc<Traffic>,
+    pub reach: Reach,
 }
 
 impl<S> Layer<S> for Choke {
@@ -84,7 +97,7 @@ where
 
     fn call(&mut self, request: Request<A>) -> Answer<B> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        if !permitted(&method, &path) {
+        if !permitted(&method, &path, self.choke.reach) {
             return Box::pin(async move { Err(Forbidden { method, path }.into()) });
         }
         let verb = super::traffic::verb(&method, &path, request.uri().query().unwrap_or_default());
@@ -114,14 +127,25 @@ mod tests {
     fn nothing_but_own_kinds_events_and_leases_is_written() {
         let workflows = "/apis/argoproj.io/v1alpha1/namespaces/etl/workflows/a";
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            assert!(!permitted(&method, workflows), "{method}");
-            assert!(!permitted(&method, "/api/v1/namespaces/etl/pods/a"), "{method}");
-            assert!(!permitted(&method, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowpolicies/a"), "{method}");
+            assert!(!permitted(&method, workflows, Reach::Own), "{method}");
+            assert!(!permitted(&method, "/api/v1/namespaces/etl/pods/a", Reach::Own), "{method}");
+            assert!(!permitted(&method, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowpolicies/a", Reach::Own), "{method}");
         }
-        assert!(permitted(&Method::GET, workflows));
-        assert!(permitted(&Method::PATCH, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowincidents/a/status"));
-        assert!(!permitted(&Method::PATCH, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowincidents/a"));
-        assert!(!permitted(&Method::DELETE, "/apis/coordination.k8s.io/v1/namespaces/etl/leases/a"));
-        assert!(permitted(&Method::POST, "/apis/events.k8s.io/v1/namespaces/etl/events"));
+        assert!(permitted(&Method::GET, workflows, Reach::Own));
+        assert!(permitted(&Method::PATCH, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowincidents/a/status", Reach::Own));
+        assert!(!permitted(&Method::PATCH, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowincidents/a", Reach::Own));
+        assert!(!permitted(&Method::DELETE, "/apis/coordination.k8s.io/v1/namespaces/etl/leases/a", Reach::Own));
+        assert!(permitted(&Method::POST, "/apis/events.k8s.io/v1/namespaces/etl/events", Reach::Own));
+    }
+
+    #[test]
+    fn who_enforces_marks_and_deletes_workflows_and_nothing_else() {
+        let workflow = "/apis/argoproj.io/v1alpha1/namespaces/etl/workflows/a";
+        assert!(permitted(&Method::PATCH, workflow, Reach::Workflows));
+        assert!(permitted(&Method::DELETE, workflow, Reach::Workflows));
+        assert!(!permitted(&Method::PUT, workflow, Reach::Workflows));
+        // All of a namespace at once.
+        assert!(!permitted(&Method::DELETE, "/apis/argoproj.io/v1alpha1/namespaces/etl/workflows", Reach::Workflows));
+        assert!(!permitted(&Method::DELETE, "/api/v1/namespaces/etl/pods/a", Reach::Workflows));
     }
 }

@@ -11,7 +11,7 @@ use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use super::choke::Choke;
+use super::choke::{Choke, Reach};
 use super::clock::ServerClock;
 use super::traffic::Traffic;
 
@@ -27,6 +27,8 @@ pub struct Clients {
     pub watch: Client,
     /// Writes; no retries by itself, every request under a time limit.
     pub act: Client,
+    /// The same for workflows: marks and deletes what a policy in mode Enforce asks for.
+    pub enforce: Client,
     pub clock: Arc<ServerClock>,
     pub traffic: Arc<Traffic>,
     /// Namespace of the context or of the pod.
@@ -56,16 +58,17 @@ pub fn build(mut config: Config) -> anyhow::Result<Clients> {
     config.headers.push((USER_AGENT, agent));
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
-    let choke = Choke { clock: Arc::default(), traffic: Arc::default() };
+    let choke = Choke { clock: Arc::default(), traffic: Arc::default(), reach: Reach::Own };
     let mut acting = config.clone();
     acting.read_timeout = Some(WRITE_TIMEOUT);
     acting.reset_reader_on_write = true;
-    let build = |config: Config| -> anyhow::Result<Client> {
-        Ok(ClientBuilder::try_from(config).context("the client can't be made")?.with_layer(&choke).build())
+    let build = |config: Config, choke: &Choke| -> anyhow::Result<Client> {
+        Ok(ClientBuilder::try_from(config).context("the client can't be made")?.with_layer(choke).build())
     };
     Ok(Clients {
-        watch: build(config)?,
-        act: build(acting)?,
+        watch: build(config, &choke)?,
+        enforce: build(acting.clone(), &Choke { reach: Reach::Workflows, ..choke.clone() })?,
+        act: build(acting, &choke)?,
         clock: choke.clock.clone(),
         traffic: choke.traffic.clone(),
         namespace,

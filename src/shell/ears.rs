@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::follow::News;
+use super::janitor::Tried;
 use super::lease::{Flush, LeaseHandle};
 use super::watch::Feed;
 
@@ -18,6 +19,8 @@ pub enum Heard {
     Feed(Feed),
     /// Fields that the installed CRDs lack.
     Crds(Vec<String>),
+    /// A location was tried.
+    Tried(Box<Tried>),
 }
 
 pub struct Ears {
@@ -26,6 +29,7 @@ pub struct Ears {
     pub news: mpsc::Receiver<News>,
     pub probes: mpsc::Receiver<(String, bool)>,
     pub crds: mpsc::Receiver<Vec<String>>,
+    pub tried: mpsc::Receiver<Tried>,
     /// The watch of workflows, once it has been started.
     pub feed: Option<mpsc::Receiver<Feed>>,
 }
@@ -33,7 +37,7 @@ pub struct Ears {
 impl Ears {
     /// The next thing heard. Dropping the future loses nothing.
     pub async fn hear(&mut self) -> Heard {
-        let Self { lease, flush, news, probes, crds, feed } = self;
+        let Self { lease, flush, news, probes, crds, tried, feed } = self;
         tokio::select! {
             biased;
             () = async { match lease {
@@ -46,6 +50,7 @@ impl Ears {
             }} => Heard::Flushed(durable),
             Some(told) = news.recv() => Heard::News(told),
             Some(missing) = crds.recv() => Heard::Crds(missing),
+            Some(tried) = tried.recv() => Heard::Tried(Box::new(tried)),
             Some((instance, answered)) = probes.recv() => Heard::Probe(instance, answered),
             Some(fed) = async { match feed {
                 Some(feed) => feed.recv().await,

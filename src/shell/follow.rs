@@ -19,6 +19,7 @@ pub enum Kind {
     Policies,
     ClusterPolicies,
     Watchdog,
+    Locations,
     Namespaces,
     Incidents,
     Pods,
@@ -32,6 +33,7 @@ impl Kind {
             Self::Policies => "workflowpolicies",
             Self::ClusterPolicies => "clusterworkflowpolicies",
             Self::Watchdog => "watchdogs",
+            Self::Locations => "archivelocations",
             Self::Namespaces => "namespaces",
             Self::Incidents => "workflowincidents",
             Self::Pods => "pods",
@@ -44,6 +46,7 @@ impl Kind {
             Self::Policies => ("unstick.dev", "v1alpha1", "WorkflowPolicy"),
             Self::ClusterPolicies => ("unstick.dev", "v1alpha1", "ClusterWorkflowPolicy"),
             Self::Watchdog => ("unstick.dev", "v1alpha1", "Watchdog"),
+            Self::Locations => ("unstick.dev", "v1alpha1", "ArchiveLocation"),
             Self::Namespaces => ("", "v1", "Namespace"),
             Self::Incidents => ("unstick.dev", "v1alpha1", "WorkflowIncident"),
             Self::Pods => ("", "v1", "Pod"),
@@ -54,7 +57,7 @@ impl Kind {
 
     /// Whether nothing can be judged before this has been listed.
     pub const fn required(self) -> bool {
-        !matches!(self, Self::Pods | Self::Leases)
+        !matches!(self, Self::Pods | Self::Leases | Self::Locations)
     }
 }
 

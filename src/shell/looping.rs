@@ -11,6 +11,8 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use super::client::Clients;
 use super::ears::Ears;
 use super::follow::{Kind, News, Which, follow};
+use super::janitor::Hands;
+use super::jobs::{Jobs, Locations};
 use super::lease::LeaseHandle;
 use super::named::Named;
 use super::run::{Options, limits};
@@ -60,6 +62,9 @@ pub struct Loop {
     pub(super) blind: Option<UnknownReason>,
     pub(super) scrapes: Vec<oneshot::Sender<String>>,
     pub(super) flushed_at: Option<Instant>,
+    pub(super) hands: Hands,
+    pub(super) locations: Locations,
+    pub(super) job_limit: Limit,
 }
 
 impl Loop {
@@ -67,6 +72,7 @@ impl Loop {
         let (tell, news) = mpsc::channel(256);
         let (probe, probes) = mpsc::channel(16);
         let (missing, crds) = mpsc::channel(1);
+        let (try_tell, tried) = mpsc::channel(16);
         if options.namespace.is_none() {
             super::crds::compare(clients.watch.clone(), missing);
         }
@@ -74,7 +80,7 @@ impl Loop {
             watchdog: Watchdog::new(options.config.clone(), metrics::bounds),
             process: Process::new(options.series_cap),
             named: Named::default(),
-            ears: Ears { lease, flush: None, news, probes, crds, feed: None },
+            ears: Ears { lease, flush: None, news, probes, crds, tried, feed: None },
             identity: options.identity.clone(),
             namespace: options.namespace.clone(),
             limit: limits(options),
@@ -95,6 +101,9 @@ impl Loop {
             blind: None,
             scrapes: Vec::new(),
             flushed_at: None,
+            hands: Hands::new(clients.enforce.clone(), clients.clock.clone()),
+            locations: Locations::new(try_tell),
+            job_limit: Limit::new(options.jobs_per_second, options.jobs_per_second * 2, Instant::now()),
             clients,
         };
         for kind in state.kinds() {
@@ -103,6 +112,7 @@ impl Loop {
         state.apply_settings();
         if state.ears.lease.is_none() {
             state.handle(Input::Leading(Some(None)));
+            state.open_locations();
         }
         state
     }
@@ -111,7 +121,7 @@ impl Loop {
     pub(super) fn kinds(&self) -> Vec<Kind> {
         let mut kinds = vec![Kind::Policies, Kind::Incidents, Kind::Pods];
         if self.namespace.is_none() {
-            kinds.extend([Kind::ClusterPolicies, Kind::Watchdog, Kind::Namespaces]);
+            kinds.extend([Kind::ClusterPolicies, Kind::Watchdog, Kind::Locations, Kind::Namespaces]);
         }
         kinds
     }
@@ -146,8 +156,9 @@ impl Loop {
         // With no token, no place or no Lease a due write has to wait for these, not for the time.
         let free = !self.waiting_for_token && writing < IN_FLIGHT && self.may_write();
         let write = self.watchdog.next_write_due().filter(|_| free).map(after);
+        let job = self.next_job_at(now, server);
         let longest = now + LONGEST_SLEEP;
-        [due, token, write, self.relist_at].into_iter().flatten().min().unwrap_or(longest).min(longest)
+        [due, token, write, job, self.relist_at].into_iter().flatten().min().unwrap_or(longest).min(longest)
     }
 
     pub fn tick(&mut self) {
@@ -184,7 +195,7 @@ impl Loop {
         }
     }
 
-    fn may_write(&self) -> bool {
+    pub(super) fn may_write(&self) -> bool {
         self.watchdog.is_leading() && self.blind.is_none() && self.ears.lease.as_ref().is_none_or(LeaseHandle::holds)
     }
 
@@ -194,7 +205,7 @@ impl Loop {
         self.handle(Input::Wrote { ticket, result });
     }
 
-    pub fn take_leadership(&mut self, writes: &mut Writes) {
+    pub fn take_leadership(&mut self, writes: &mut Writes, jobs: &mut Jobs) {
         let Some(lease) = &self.ears.lease else { return };
         let state = lease.state();
         if state.leading == self.watchdog.is_leading() {
@@ -203,9 +214,12 @@ impl Loop {
         if state.leading {
             tracing::info!(identity = self.identity, "leading");
             self.handle(Input::Leading(Some(state.watermark)));
+            self.open_locations();
         } else {
             // Nothing more under a Lease that may be another's by now (I24).
             writes.abort_all();
+            jobs.abort_all();
+            self.close_locations();
             tracing::warn!(holder = state.holder, "no longer leading");
             self.handle(Input::Leading(None));
         }

@@ -11,6 +11,8 @@ mod ears;
 mod fed;
 pub mod follow;
 pub mod http;
+pub mod janitor;
+mod jobs;
 pub mod lease;
 pub mod logging;
 pub mod looping;

@@ -36,6 +36,8 @@ pub struct Options {
     pub identity: String,
     pub writes_per_second: u32,
     pub writes_burst: u32,
+    /// Jobs of the janitor that may begin in a second.
+    pub jobs_per_second: u32,
     pub series_cap: usize,
     pub watch_idle_limit: Duration,
     pub config: Config,
@@ -61,7 +63,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         identity = options.identity,
         namespace = options.namespace.as_deref().unwrap_or("all"),
         lease = format!("{lease_namespace}/{}", options.lease_name),
-        "unstick starts; it observes only"
+        "unstick starts"
     );
     let lease = options.leader_elect.then(|| {
         lease::start(
@@ -84,9 +86,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options) -> anyhow::Result<()> {
     let mut stop = signals()?;
-    let mut writes = JoinSet::new();
+    let (mut writes, mut jobs) = (JoinSet::new(), JoinSet::new());
     loop {
         state.pump(&mut writes);
+        state.pump_jobs(&mut jobs);
         let wake = tokio::time::Instant::from_std(state.wake(Instant::now(), writes.len()));
         tokio::select! {
             biased;
@@ -94,18 +97,22 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
                 tracing::info!("told to stop: no new writes");
                 // Who asks now is told so at once: the loop answers no more.
                 drop(asks);
+                // An archive that is not whole is no archive, and what was not deleted stays: nothing is lost by leaving now.
+                jobs.abort_all();
                 state.last_writes(writes).await;
                 return Ok(());
             }
             () = tokio::time::sleep_until(wake) => state.tick(),
             Some(result) = writes.join_next(), if !writes.is_empty() => state.wrote(result),
+            Some(result) = jobs.join_next(), if !jobs.is_empty() => state.job_done(result, &mut jobs),
             Some(ask) = asks.recv() => state.asked(ask),
             heard = state.ears.hear() => match heard {
-                Heard::Leader => state.take_leadership(&mut writes),
+                Heard::Leader => state.take_leadership(&mut writes, &mut jobs),
                 Heard::Flushed(durable) => state.answer_scrapes(durable),
                 Heard::News(news) => state.told(news),
                 Heard::Probe(instance, answered) => state.probed(instance, answered),
                 Heard::Feed(feed) => state.fed(feed),
+                Heard::Tried(tried) => state.tried(*tried),
                 Heard::Crds(missing) => state.crds_read(missing),
             },
         }

@@ -12,6 +12,7 @@ use crate::api::watchdog::Watchdog as WatchdogObject;
 use crate::metrics::RestartCause;
 use crate::watchdog::admit;
 use crate::watchdog::input::Input;
+use crate::watchdog::janitor::run::HOLD;
 use crate::watchdog::policy::PolicyKey;
 
 impl Loop {
@@ -55,6 +56,8 @@ impl Loop {
             Kind::Policies | Kind::ClusterPolicies => self.policy(value),
             Kind::Namespaces => {
                 let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                let hold = value["metadata"]["annotations"][HOLD].as_str().map(str::to_owned);
+                self.handle(Input::NamespaceHeld { name: name.clone(), hold });
                 self.handle(Input::Namespace { name, labels: Some(admit::labels(&value)) });
             }
             Kind::Watchdog => match serde_json::from_value::<WatchdogObject>(value) {
@@ -66,6 +69,7 @@ impl Loop {
                     tracing::warn!(%error, "the Watchdog object can't be read; the settings stay as they were");
                 }
             },
+            Kind::Locations => self.location(value),
             Kind::Incidents => {
                 let name = format!("{}/{}", value["metadata"]["namespace"], value["metadata"]["name"]);
                 match serde_json::from_value::<WorkflowIncident>(value) {
@@ -96,7 +100,11 @@ impl Loop {
                 self.policies.remove(&key);
                 self.handle(Input::PolicyGone(key));
             }
-            Kind::Namespaces => self.handle(Input::Namespace { name, labels: None }),
+            Kind::Namespaces => {
+                self.handle(Input::NamespaceHeld { name: name.clone(), hold: None });
+                self.handle(Input::Namespace { name, labels: None });
+            }
+            Kind::Locations => self.location_gone(&name),
             Kind::Watchdog => {
                 self.settings = None;
                 self.apply_settings();
@@ -192,6 +200,7 @@ fn name_kind(value: &mut Value, kind: Kind) {
         Kind::Policies => "WorkflowPolicy",
         Kind::ClusterPolicies => "ClusterWorkflowPolicy",
         Kind::Watchdog => "Watchdog",
+        Kind::Locations => "ArchiveLocation",
         Kind::Incidents => "WorkflowIncident",
         Kind::Namespaces => "Namespace",
         Kind::Pods => "Pod",
@@ -199,5 +208,5 @@ fn name_kind(value: &mut Value, kind: Kind) {
     };
     value["kind"] = name.into();
     value["apiVersion"] =
-        if name.starts_with('W') || name.starts_with('C') { "unstick.dev/v1alpha1" } else { "v1" }.into();
+        if name.starts_with(['W', 'C', 'A']) { "unstick.dev/v1alpha1" } else { "v1" }.into();
 }

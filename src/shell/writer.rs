@@ -54,6 +54,13 @@ impl Limit {
         Duration::from_secs_f64(((1.0 - self.tokens) / self.rate).max(0.0))
     }
 
+    /// The same without taking note of the time.
+    pub fn soonest(&self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        let tokens = (self.tokens + passed * self.rate).min(self.burst);
+        Duration::from_secs_f64(((1.0 - tokens) / self.rate).max(0.0))
+    }
+
     fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.tokens = (self.tokens + passed * self.rate).min(self.burst);

@@ -43,11 +43,15 @@ pub struct Redaction {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub patterns: Vec<String>,
+    /// Names whose values are kept all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub except: Vec<String>,
 }
 
 impl Default for Redaction {
     fn default() -> Self {
-        Self { defaults: true, names: Vec::new(), patterns: Vec::new() }
+        Self { defaults: true, names: Vec::new(), patterns: Vec::new(), except: Vec::new() }
     }
 }
 

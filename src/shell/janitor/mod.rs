@@ -1,0 +1,52 @@
+//! The janitor's hands: reads live objects, stores and proves archives, deletes. Decides nothing.
+//!
+//! A job is one call of [`Hands::perform`]; it never outlives the Lease (its task is aborted) and never holds more than
+//! its share of memory.
+
+mod delete;
+mod object;
+mod open;
+mod place;
+mod task;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::Client;
+use tokio::sync::Semaphore;
+
+pub use open::Open;
+pub use place::{Opening, Tried, follow_place};
+
+/// Bytes of live objects at work at once, those decoded included.
+const AT_WORK: usize = 64 << 20;
+
+/// What jobs need.
+#[derive(Clone)]
+pub struct Hands {
+    /// Reads, marks and deletes workflows; made for Enforce only.
+    pub client: Client,
+    pub clock: Arc<super::clock::ServerClock>,
+    room: Arc<Semaphore>,
+    /// Locations that are open, by name.
+    places: Arc<Mutex<HashMap<String, Arc<Open>>>>,
+}
+
+impl Hands {
+    pub fn new(client: Client, clock: Arc<super::clock::ServerClock>) -> Self {
+        let room = Arc::new(Semaphore::new(AT_WORK >> 10));
+        Self { client, clock, room, places: Arc::default() }
+    }
+
+    pub fn open(&self, name: &str, place: Option<Arc<Open>>) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        match place {
+            Some(place) => places.insert(name.to_owned(), place),
+            None => places.remove(name),
+        };
+    }
+
+    fn place(&self, name: &str) -> Option<Arc<Open>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+}

@@ -1,0 +1,68 @@
+//! A location that is open: its store, and what of the catalogue waits to be written there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::archive::catalogue::Row;
+use crate::archive::key::Kind;
+use crate::archive::manifest::{self, Manifest};
+use crate::archive::store::{Location, Store, StoreError};
+use crate::archive::verify::Hint;
+use crate::watchdog::janitor::job::Target;
+
+/// A location that is open.
+pub struct Open {
+    pub store: Arc<dyn Store>,
+    pub location: Location,
+    pub rows: Rows,
+}
+
+impl Open {
+    pub fn new(store: Arc<dyn Store>, location: Location) -> Self {
+        Self { store, location, rows: Rows::default() }
+    }
+
+    /// Size of the archive that a hint names, if its manifest says that it is of this run.
+    ///
+    /// # Errors
+    /// The store can't be asked.
+    pub async fn names(&self, target: &Target, hint: &Hint) -> Result<Option<u64>, StoreError> {
+        let Some(Kind::Body(stem)) = self.location.layout.read(&hint.key) else { return Ok(None) };
+        let key = self.location.layout.manifest(&stem);
+        let Some(object) = self.store.get(&key, manifest::LARGEST).await? else { return Ok(None) };
+        let seconds = |t: Option<crate::api::time::Time>| t.map_or(0, |t| t.get().as_second());
+        let is_it = |m: &Manifest| {
+            m.key == hint.key
+                && m.digest == hint.digest
+                && m.fingerprint == self.location.fingerprint
+                && m.summary.uid == target.uid
+                && seconds(m.summary.started_at) == i64::from(target.started)
+                && seconds(m.summary.finished_at) == i64::from(target.finished)
+        };
+        Ok(Manifest::read(&object.bytes).filter(is_it).map(|m| m.stored_bytes))
+    }
+}
+
+/// Lines for the catalogue that wait for their batch. What is lost of them in a crash is in the manifests: a reindex
+/// brings it back.
+#[derive(Default)]
+pub struct Rows(Mutex<Vec<Row>>);
+
+/// More are not held; they come with the next reindex.
+const MOST: usize = 10_000;
+
+impl Rows {
+    pub fn add(&self, row: Row) {
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows.len() < MOST {
+            rows.push(row);
+        }
+    }
+
+    pub fn take(&self) -> Vec<Row> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}

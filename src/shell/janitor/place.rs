@@ -1,0 +1,223 @@
+//! An `ArchiveLocation`, opened and tried again and again: what comes of it goes to the watchdog and into its status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Open;
+use crate::api::archive_location::{AccessMode, ArchiveLocation, ArchiveLocationStatus, Capabilities, LocationType};
+use crate::api::condition::{self, Condition, ConditionStatus};
+use crate::api::reasons::{ConditionType, LocationReason};
+use crate::api::selector::Selector;
+use crate::archive::key::Layout;
+use crate::archive::store::filesystem::Filesystem;
+use crate::archive::store::{Fingerprint, Location, LocationKind, Store, StoreError};
+use crate::shell::clock::ServerClock;
+use crate::watchdog::janitor::Place;
+
+/// What came of trying a location.
+pub struct Tried {
+    pub name: String,
+    /// Of the object that was tried.
+    pub generation: Option<i64>,
+    pub place: Place,
+    pub open: Option<Arc<Open>>,
+}
+
+/// Folder below a mounted path, as the prefix is in a bucket.
+const FOLDER: &str = "workflow-archives";
+/// A location that isn't ready is tried again after this.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// What opening a location needs.
+#[derive(Clone)]
+pub struct Opening {
+    /// Reads Secrets and `ConfigMap`s of the operator's own namespace.
+    pub read: Client,
+    /// Writes the status.
+    pub act: Client,
+    pub clock: Arc<ServerClock>,
+    pub namespace: String,
+    pub cluster: String,
+}
+
+/// Opens and tries a location until the handle is aborted.
+pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sender<Tried>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let every = object.spec.probe_every.seconds().and_then(|s| u64::try_from(s).ok()).unwrap_or(3600);
+        let mut status = object.status.clone().unwrap_or_default();
+        let mut open: Option<Arc<Open>> = None;
+        loop {
+            let found = attempt(&object, &opening, open.take()).await;
+            let ready = found.reason == LocationReason::Probed;
+            let next = said(&object, &status, &found, &opening);
+            if next != status {
+                match write(&opening.act, &name, &next).await {
+                    Ok(()) => status = next,
+                    Err(error) => tracing::warn!(location = name, %error, "the status of a location can't be written"),
+                }
+            }
+            open.clone_from(&found.open);
+            let place = Place {
+                ready,
+                read_only: object.spec.access_mode == AccessMode::ReadOnly,
+                message: found.message.clone(),
+                fingerprint: found.fingerprint.to_string(),
+                allowed: found.allowed,
+            };
+            if tell.send(Tried { name: name.clone(), generation: object.metadata.generation, place, open: found.open }).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(if ready { Duration::from_secs(every) } else { AGAIN.min(Duration::from_secs(every)) })
+                .await;
+        }
+    })
+}
+
+struct Found {
+    reason: LocationReason,
+    message: String,
+    fingerprint: Fingerprint,
+    identity: String,
+    capabilities: Option<Capabilities>,
+    allowed: Selector,
+    open: Option<Arc<Open>>,
+}
+
+async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<Open>>) -> Found {
+    let fingerprint = fingerprint(object);
+    let mut found = Found {
+        reason: LocationReason::InvalidSpec,
+        message: String::new(),
+        fingerprint: fingerprint.clone(),
+        identity: String::new(),
+        capabilities: None,
+        allowed: Selector::default(),
+        open: None,
+    };
+    match Selector::compile(&object.spec.allowed_namespaces) {
+        Ok(selector) => found.allowed = selector,
+        Err(error) => {
+            found.message = format!("spec.allowedNamespaces can't be read: {error}");
+            return found;
+        }
+    }
+    let store = match &known {
+        Some(open) => Arc::clone(&open.store),
+        None => match store(object, opening).await {
+            Ok(store) => store,
+            Err((reason, message)) => return Found { reason, message, ..found },
+        },
+    };
+    let Some(layout) = Layout::new(prefix(object)) else {
+        found.message = "the prefix is no path".to_owned();
+        return found;
+    };
+    let location = Location {
+        name: object.metadata.name.clone().unwrap_or_default(),
+        kind: if object.spec.kind == LocationType::S3 { LocationKind::S3 } else { LocationKind::Filesystem },
+        layout,
+        fingerprint,
+        cluster: opening.cluster.clone(),
+        conditional_put: true,
+    };
+    match probe(&*store, &location, opening).await {
+        Ok((identity, capabilities)) => {
+            let location = Location { conditional_put: capabilities.conditional_put, ..location };
+            Found {
+                reason: LocationReason::Probed,
+                message: "Archives are stored and verified here.".to_owned(),
+                identity,
+                capabilities: Some(capabilities),
+                // The same place stays open, with what waits for it.
+                open: known.filter(|o| o.location == location).or_else(|| Some(Arc::new(Open::new(store, location)))),
+                ..found
+            }
+        }
+        Err(error) => Found {
+            reason: LocationReason::parse(error.kind.reason()).unwrap_or(LocationReason::StoreFailed),
+            message: format!("{error}; {}", error.kind.remedy()),
+            ..found
+        },
+    }
+}
+
+fn prefix(object: &ArchiveLocation) -> &str {
+    object.spec.s3.as_ref().map_or(FOLDER, |s3| s3.prefix.as_str())
+}
+
+fn fingerprint(object: &ArchiveLocation) -> Fingerprint {
+    match (&object.spec.s3, &object.spec.filesystem) {
+        (Some(s3), _) => Fingerprint::s3(&s3.endpoint, &s3.bucket, &s3.prefix),
+        (None, Some(folder)) => Fingerprint::filesystem(&folder.path, FOLDER),
+        (None, None) => Fingerprint::read(""),
+    }
+}
+
+async fn store(object: &ArchiveLocation, _opening: &Opening) -> Result<Arc<dyn Store>, (LocationReason, String)> {
+    match &object.spec.filesystem {
+        Some(folder) => Ok(Arc::new(Filesystem::new(&folder.path, FOLDER))),
+        None => Err((LocationReason::Unsupported, "type S3 is not served yet".to_owned())),
+    }
+}
+
+async fn probe(
+    store: &dyn Store,
+    location: &Location,
+    opening: &Opening,
+) -> Result<(String, Capabilities), StoreError> {
+    let identity = store.identity().await?;
+    let key = location.layout.probe(&opening.clock.now().strftime("%Y-%m-%d").to_string());
+    let body = crate::archive::store::Bytes::from_static(b"unstick\n");
+    let mut again = store.put_new(&key, body.clone(), &Default::default()).await?;
+    if matches!(again, crate::archive::store::Put::Created { .. }) {
+        again = store.put_new(&key, body, &Default::default()).await?;
+    }
+    store.get(&key, 1024).await?;
+    let refused = !matches!(again, crate::archive::store::Put::Created { .. });
+    Ok((identity, Capabilities { conditional_put: refused, checksums: false, versioning: false }))
+}
+
+/// The status as it is to be: the same as before while nothing new was found.
+fn said(
+    object: &ArchiveLocation,
+    before: &ArchiveLocationStatus,
+    found: &Found,
+    opening: &Opening,
+) -> ArchiveLocationStatus {
+    let now = opening.clock.now();
+    let generation = object.metadata.generation.unwrap_or(1);
+    let mut conditions = before.conditions.clone();
+    let ready = found.reason == LocationReason::Probed;
+    let status = if ready { ConditionStatus::True } else { ConditionStatus::False };
+    condition::set(
+        &mut conditions,
+        Condition::new(ConditionType::Ready, status, found.reason.as_str(), &found.message, now.into())
+            .of_generation(generation),
+    );
+    let mut next = ArchiveLocationStatus {
+        observed_generation: Some(generation),
+        conditions,
+        bucket: object.spec.bucket().to_owned(),
+        fingerprint: found.fingerprint.to_string(),
+        identity: if ready { found.identity.clone() } else { before.identity.clone() },
+        capabilities: found.capabilities.clone().or_else(|| before.capabilities.clone()),
+        last_probe_time: before.last_probe_time,
+    };
+    if next != *before {
+        next.last_probe_time = Some(now.into());
+    }
+    next
+}
+
+async fn write(client: &Client, name: &str, status: &ArchiveLocationStatus) -> kube::Result<()> {
+    let locations: Api<ArchiveLocation> = Api::all(client.clone());
+    let patch = Patch::Merge(json!({"status": status}));
+    locations.patch_status(name, &PatchParams::default(), &patch).await.map(drop)
+}

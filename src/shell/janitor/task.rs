@@ -1,0 +1,202 @@
+//! One job from its beginning to its outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::object::{self, failed};
+use super::{Hands, Open};
+use crate::api::policy::Redaction as Wanted;
+use crate::api::reasons::{KeepReason, LocationReason};
+use crate::api::workflow::codec::MAX_DECODED;
+use crate::archive::digest::Digest;
+use crate::archive::keep::{KeepError, KeepOptions, keep};
+use crate::archive::redaction::{Redaction, Rules};
+use crate::archive::store::{Fingerprint, StoreError};
+use crate::archive::verify::{Hint, VerifyError, verify_for_delete};
+use crate::watchdog::janitor::job::{Job, Kept, Outcome, Target, Task};
+use crate::watchdog::janitor::run::{ARCHIVED, Mark};
+
+/// How long a job may take in all; what hangs longer is tried again.
+const LONGEST: Duration = Duration::from_secs(300);
+
+impl Hands {
+    /// Carries out a job.
+    pub async fn perform(&self, job: Job) -> Outcome {
+        let Job { target, task, .. } = job;
+        match tokio::time::timeout(LONGEST, self.work(&target, task)).await {
+            Ok(Ok(outcome) | Err(outcome)) => outcome,
+            Err(_) => Outcome::Failed(format!("no end within {} s", LONGEST.as_secs())),
+        }
+    }
+
+    async fn work(&self, target: &Target, task: Task) -> Result<Outcome, Outcome> {
+        match task {
+            Task::Archive { location, redaction, events } => self.archive(target, &location, &redaction, events).await,
+            Task::Confirm { location, mark } => self.confirm(target, &location, &mark).await,
+            Task::Examine { proof: None } => {
+                let (_, live) = object::read(&self.client, target).await?;
+                Ok(Outcome::Examined(live, None))
+            }
+            Task::Examine { proof: Some((location, redaction, mark)) } => {
+                let place = self.opened(&location)?;
+                let rules = rules(&redaction)?;
+                let (text, live) = object::read(&self.client, target).await?;
+                let _room = self.room(&text).await?;
+                let hint = mark.and_then(|m| hint(&m));
+                let found = verify_for_delete(&*place.store, &place.location, &text, &rules, hint.as_ref()).await;
+                match found {
+                    Ok(proof) => Ok(Outcome::Examined(live, Some(Box::new(proof)))),
+                    Err(VerifyError::Store(error)) => Ok(store(&error)),
+                    Err(VerifyError::NotArchivable(why)) => Ok(not_archivable(why.reason(), &why.to_string())),
+                    Err(other) => Ok(Outcome::NotVerified(other.to_string())),
+                }
+            }
+            Task::Delete { resource_version, permit } => {
+                Ok(super::delete::delete(self.client.clone(), target, &resource_version, permit).await)
+            }
+        }
+    }
+
+    async fn archive(
+        &self,
+        target: &Target,
+        location: &str,
+        redaction: &Wanted,
+        events: bool,
+    ) -> Result<Outcome, Outcome> {
+        let place = self.opened(location)?;
+        let rules = rules(redaction)?;
+        let (text, live) = object::read(&self.client, target).await?;
+        let events = if events { Some(self.events(target).await?) } else { None };
+        let _room = self.room(&text).await?;
+        let options = KeepOptions {
+            rules: &rules,
+            events: events.as_deref(),
+            now: self.clock.now().into(),
+            stuck_seconds: None,
+        };
+        let kept = match keep(&*place.store, &place.location, &text, &options).await {
+            Ok(kept) => kept,
+            Err(KeepError::NotArchivable(why)) => return Ok(not_archivable(why.reason(), &why.to_string())),
+            Err(KeepError::Store(error)) => return Ok(store(&error)),
+            Err(other) => {
+                let reason = LocationReason::parse(other.reason()).unwrap_or(LocationReason::StoreFailed);
+                return Ok(Outcome::Store(reason, other.to_string()));
+            }
+        };
+        place.rows.add(kept.row.clone());
+        let kept = Kept {
+            location: location.to_owned(),
+            fingerprint: kept.fingerprint.to_string(),
+            key: kept.key,
+            digest: kept.digest.to_string(),
+            stored_bytes: kept.stored_bytes,
+            already: kept.already,
+        };
+        // A hint for people and for after a restart: without it the archive is as good.
+        if let Err(error) = self.mark(target, &live.resource_version, &kept).await {
+            tracing::debug!(workflow = target.name, %error, "archived, but not marked");
+        }
+        Ok(Outcome::Kept(kept))
+    }
+
+    /// Asks the store whether a mark says the truth.
+    async fn confirm(&self, target: &Target, location: &str, mark: &Mark) -> Result<Outcome, Outcome> {
+        let place = self.opened(location)?;
+        let Some(hint) = hint(mark).filter(|h| h.fingerprint == place.location.fingerprint) else {
+            return Ok(Outcome::Unconfirmed);
+        };
+        match place.names(target, &hint).await {
+            Ok(Some(stored_bytes)) => Ok(Outcome::Kept(Kept {
+                location: location.to_owned(),
+                fingerprint: mark.fingerprint.clone(),
+                key: mark.key.clone(),
+                digest: mark.digest.clone(),
+                stored_bytes,
+                already: true,
+            })),
+            Ok(None) => Ok(Outcome::Unconfirmed),
+            Err(error) => Ok(store(&error)),
+        }
+    }
+
+    /// Writes the mark if the object is still the one that was archived.
+    async fn mark(&self, target: &Target, resource_version: &str, kept: &Kept) -> kube::Result<()> {
+        let mark = Mark {
+            location: kept.location.clone(),
+            fingerprint: kept.fingerprint.clone(),
+            key: kept.key.clone(),
+            digest: kept.digest.clone(),
+        };
+        let text = serde_json::to_string(&mark).map_err(kube::Error::SerdeError)?;
+        let patch = json!({"metadata": {"resourceVersion": resource_version, "annotations": {ARCHIVED: text}}});
+        let request = Request::patch(object::path(target))
+            .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
+            .body(patch.to_string().into_bytes())
+            .map_err(kube::Error::HttpError)?;
+        self.client.request_text(request).await.map(drop)
+    }
+
+    async fn events(&self, target: &Target) -> Result<Box<RawValue>, Outcome> {
+        let path = format!(
+            "/apis/events.k8s.io/v1/namespaces/{}/events?limit=500&fieldSelector=regarding.uid%3D{}",
+            target.namespace, target.uid
+        );
+        let request = Request::get(path).body(Vec::new()).map_err(|e| Outcome::Failed(e.to_string()))?;
+        let text = self.client.request_text(request).await.map_err(|error| failed(&error))?;
+        #[derive(serde::Deserialize)]
+        struct List {
+            items: Box<RawValue>,
+        }
+        let list: List = serde_json::from_str(&text).map_err(|e| Outcome::Failed(format!("its events: {e}")))?;
+        Ok(list.items)
+    }
+
+    fn opened(&self, location: &str) -> Result<Arc<Open>, Outcome> {
+        self.place(location).ok_or_else(|| {
+            Outcome::Store(LocationReason::Probing, format!("ArchiveLocation {location:?} is not open yet"))
+        })
+    }
+
+    /// Waits for its share of memory: the text, its tree and, where nodes are packed, all they may become.
+    async fn room(&self, text: &str) -> Result<OwnedSemaphorePermit, Outcome> {
+        let packed = if text.contains("\"compressedNodes\"") { MAX_DECODED } else { 0 };
+        let kib = u32::try_from((text.len() * 2 + packed) >> 10).unwrap_or(u32::MAX) + 1;
+        if kib as usize > super::AT_WORK >> 10 {
+            let text = format!("it needs more than {} MiB to be archived", super::AT_WORK >> 20);
+            return Err(Outcome::NotArchivable(KeepReason::NotArchivable, text));
+        }
+        Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|e| Outcome::Failed(e.to_string()))
+    }
+}
+
+fn rules(wanted: &Wanted) -> Result<Redaction, Outcome> {
+    let words = if wanted.defaults { Rules::default().words } else { Vec::new() };
+    let rules = Rules {
+        words,
+        names: wanted.names.clone(),
+        patterns: wanted.patterns.clone(),
+        except: wanted.except.clone(),
+    };
+    Redaction::new(rules).map_err(|e| Outcome::NotArchivable(KeepReason::NotArchivable, e.to_string()))
+}
+
+fn hint(mark: &Mark) -> Option<Hint> {
+    let digest: Digest = mark.digest.parse().ok()?;
+    Some(Hint { fingerprint: Fingerprint::read(&mark.fingerprint), key: mark.key.clone(), digest })
+}
+
+fn not_archivable(reason: &str, text: &str) -> Outcome {
+    let reason = if reason == "Offloaded" { KeepReason::Offloaded } else { KeepReason::NotArchivable };
+    Outcome::NotArchivable(reason, text.to_owned())
+}
+
+fn store(error: &StoreError) -> Outcome {
+    let reason = LocationReason::parse(error.kind.reason()).unwrap_or(LocationReason::StoreFailed);
+    Outcome::Store(reason, format!("{error}; {}", error.kind.remedy()))
+}
