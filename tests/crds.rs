@@ -31,7 +31,7 @@ fn the_files_are_current() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         assert!(expected.contains(&file) || file == "kustomization.yaml", "crds/{file} belongs to no kind");
     }
-    assert_eq!(expected.len(), 4);
+    assert_eq!(expected.len(), 5);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod failover;
 mod ground;
 mod in_time;
 mod instances;
+mod keep;
 mod observe;
 mod odd;
 mod overdue;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
         trial(t, "observe::a_crowd_comes_and_goes_and_no_workflow_is_written", observe::a_crowd_comes_and_goes),
         trial(t, "observe::a_silent_watch_is_opened_anew", observe::a_silent_watch_is_opened_anew),
         trial(t, "failover::the_leader_is_killed_in_the_middle_of_a_crowd", failover::the_leader_is_killed),
+        trial(t, "keep::finished_runs_are_kept_and_then_deleted", keep::finished_runs_are_kept_and_then_deleted),
         alone(t, "poison::is_counted_and_named_and_the_others_go_on", poison::on_the_real_server),
         alone(t, "poison::what_no_server_should_send_stops_nobody", poison::unsendable::run),
         trial(t, "policies::every_invalid_one_is_refused_in_words", |g| policies::run(g.client.clone())),

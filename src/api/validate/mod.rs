@@ -116,7 +116,7 @@ pub fn lint(object: &Value, context: &Context<'_>) -> Vec<Problem> {
 /// Sections whose mode asks for more than this version does, such as `remediation` with Enforce: the condition
 /// `NotInForce` names them.
 pub fn not_in_force(spec: &PolicySpec) -> Vec<(&'static str, Mode)> {
-    sections(spec).into_iter().filter(|(_, mode)| *mode != Mode::Observe).collect()
+    sections(spec).into_iter().filter(|(section, mode)| *section == "remediation" && *mode != Mode::Observe).collect()
 }
 
 fn sections(spec: &PolicySpec) -> Vec<(&'static str, Mode)> {
@@ -129,7 +129,7 @@ fn sections(spec: &PolicySpec) -> Vec<(&'static str, Mode)> {
 }
 
 fn modes(spec: &PolicySpec, context: &Context<'_>, found: &mut Found) {
-    for (section, mode) in not_in_force(spec) {
+    for (section, mode) in sections(spec) {
         let field = format!("spec.{section}.mode");
         if mode == Mode::Enforce && !context.missing_fields.is_empty() {
             found.push(
@@ -142,12 +142,14 @@ fn modes(spec: &PolicySpec, context: &Context<'_>, found: &mut Found) {
                 ),
             );
         }
-        found.push(
-            Severity::Warning,
-            ConditionReason::NotImplemented,
-            &field,
-            format!("{mode} is not in force in this version: the section is checked, nothing is done"),
-        );
+        if not_in_force(spec).contains(&(section, mode)) {
+            found.push(
+                Severity::Warning,
+                ConditionReason::NotImplemented,
+                &field,
+                format!("{mode} is not in force in this version: the section is checked, nothing is done"),
+            );
+        }
     }
 }
 
