@@ -60,8 +60,10 @@ pub struct Listed {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct List<'a> {
     pub prefix: &'a str,
-    /// Only keys (and folders) behind this one.
+    /// Only keys behind this one.
     pub after: Option<&'a str>,
+    /// Goes on where a page ended: its `next`.
+    pub token: Option<&'a str>,
     /// Keys with a `/` behind the prefix are told as the folder they begin with.
     pub folders: bool,
 }
@@ -72,7 +74,7 @@ pub struct Page {
     pub objects: Vec<Listed>,
     /// With their `/`.
     pub folders: Vec<String>,
-    /// Where the next page begins, as `after`.
+    /// The token of the next page.
     pub next: Option<String>,
 }
 
