@@ -1,6 +1,10 @@
 //! Archives: the canonical form, what is stored and proven under every fault of a store, and that each guard is needed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "archive/answers.rs"]
+mod answers;
+#[path = "archive/bucket.rs"]
+mod bucket;
 #[path = "archive/canonical.rs"]
 mod canonical;
 #[path = "archive/cold.rs"]
@@ -16,6 +20,8 @@ mod memory;
 #[cfg(feature = "mutants")]
 #[path = "archive/mutants.rs"]
 mod mutants;
+#[path = "archive/probing.rs"]
+mod probing;
 #[path = "archive/redacted.rs"]
 mod redacted;
 #[path = "archive/runs.rs"]

@@ -41,7 +41,10 @@ fn nothing_is_lost_but_what_changes_without_the_run() {
         assert_eq!(read, wanted, "{name}");
         // serde_json sorts keys and has no white space: for these runs its text is the canonical one.
         assert_eq!(text(&own), wanted.to_string(), "{name}");
-        assert_eq!(own.facts.nodes as usize, wanted.pointer("/status/nodes").and_then(Value::as_object).map_or(0, serde_json::Map::len));
+        assert_eq!(
+            own.facts.nodes as usize,
+            wanted.pointer("/status/nodes").and_then(Value::as_object).map_or(0, serde_json::Map::len)
+        );
     }
 }
 

@@ -12,6 +12,8 @@ use super::key::Layout;
 
 pub mod fault;
 pub mod filesystem;
+pub mod probe;
+pub mod s3;
 
 pub use fault::{Call, Fault, StoreError};
 
