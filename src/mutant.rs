@@ -11,7 +11,6 @@ pub const ARCHIVE: &[&str] = &[
     "lost-reply-is-success",
     "fingerprint-ignored",
     "annotation-trusted",
-    "hint-rules-unchecked",
     "cold-without-manifest",
     "cold-without-head",
     "offloaded-accepted",

@@ -133,9 +133,18 @@ impl Filesystem {
         Ok(())
     }
 
+    /// Whether a folder on the way is a link.
+    fn leads_elsewhere(&self, path: &Path) -> bool {
+        let above = path.ancestors().skip(1).take_while(|folder| *folder != self.root.as_path());
+        above.into_iter().any(|folder| fs::symlink_metadata(folder).is_ok_and(|found| found.is_symlink()))
+    }
+
     /// Opens a file that no link stands for; `None` if there is none.
     fn open(&self, path: &Path, call: Call) -> Result<Option<(File, u64)>, StoreError> {
         let fail = |error: &io::Error| self.fault(call, path, error);
+        if self.leads_elsewhere(path) {
+            return Err(StoreError::new(Fault::Invalid, format!("a link leads {} elsewhere", path.display())));
+        }
         let found = match fs::symlink_metadata(path) {
             Ok(found) => found,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -219,7 +228,7 @@ impl Store for Filesystem {
     }
 
     async fn list(&self, what: &List<'_>) -> Result<Page, StoreError> {
-        let (prefix, after) = (what.prefix.to_owned(), what.after.unwrap_or_default().to_owned());
+        let (prefix, after) = (what.prefix.to_owned(), what.token.or(what.after).unwrap_or_default().to_owned());
         let folders = what.folders;
         self.work(move |own| {
             fs::read_dir(own.root.as_path()).map_err(|e| own.fault(Call::List, &own.root, &e))?;

@@ -12,6 +12,8 @@ use super::key::Layout;
 
 pub mod fault;
 pub mod filesystem;
+pub mod probe;
+pub mod s3;
 
 pub use fault::{Call, Fault, StoreError};
 
@@ -60,8 +62,10 @@ pub struct Listed {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct List<'a> {
     pub prefix: &'a str,
-    /// Only keys (and folders) behind this one.
+    /// Only keys behind this one.
     pub after: Option<&'a str>,
+    /// Goes on where a page ended: its `next`.
+    pub token: Option<&'a str>,
     /// Keys with a `/` behind the prefix are told as the folder they begin with.
     pub folders: bool,
 }
@@ -72,7 +76,7 @@ pub struct Page {
     pub objects: Vec<Listed>,
     /// With their `/`.
     pub folders: Vec<String>,
-    /// Where the next page begins, as `after`.
+    /// The token of the next page.
     pub next: Option<String>,
 }
 
