@@ -16,11 +16,25 @@ pub struct SelfSigned {
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const ECDSA_WITH_SHA256: [u8; 10] = [0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+const EXTENSIONS: u8 = 0xa3;
+const SUBJECT_ALT_NAME: [u8; 5] = [0x06, 3, 0x55, 0x1d, 0x11];
+const IP_ADDRESS: u8 = 0x87;
 const COMMON_NAME: [u8; 5] = [0x06, 3, 0x55, 4, 3];
 
 impl SelfSigned {
     /// For that common name, without alternative names; `valid` are two times such as `260101000000Z`.
     pub fn new(name: &str, valid: [&str; 2]) -> Result<Self> {
+        Self::make(name, valid, &[])
+    }
+
+    /// The same with 127.0.0.1 as alternative name: clients that trust it take it for a server there.
+    pub fn for_loopback(name: &str, valid: [&str; 2]) -> Result<Self> {
+        let names = part(SEQUENCE, &[&[IP_ADDRESS, 4, 127, 0, 0, 1]]);
+        let extension = part(SEQUENCE, &[&SUBJECT_ALT_NAME, &part(4, &[&names])]);
+        Self::make(name, valid, &part(EXTENSIONS, &[&part(SEQUENCE, &[&extension])]))
+    }
+
+    fn make(name: &str, valid: [&str; 2], extensions: &[u8]) -> Result<Self> {
         let pair =
             EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| anyhow!("cannot make a key pair"))?;
         let key = pair.to_pkcs8v1().map_err(|_| anyhow!("cannot write a private key"))?;
@@ -31,7 +45,7 @@ impl SelfSigned {
         let valid = part(SEQUENCE, &valid.map(|time| part(0x17, &[time.as_bytes()])).each_ref().map(Vec::as_slice));
         // Version 3, serial number 1.
         let head = [0xa0, 3, 2, 1, 2, 2, 1, 1];
-        let content = part(SEQUENCE, &[&head, &algorithm, &name, &valid, &name, public.as_ref()]);
+        let content = part(SEQUENCE, &[&head, &algorithm, &name, &valid, &name, public.as_ref(), extensions]);
         let signature = pair.sign(&SystemRandom::new(), &content).map_err(|_| anyhow!("cannot sign"))?;
         let certificate = part(SEQUENCE, &[&content, &algorithm, &part(3, &[&[0], signature.as_ref()])]);
         Ok(Self { certificate, key: key.as_ref().to_vec() })

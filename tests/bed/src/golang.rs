@@ -96,7 +96,7 @@ fn judge_go(needed: &str, found: Option<&str>) -> Result<()> {
     let Some(found) = found.map(str::trim) else {
         bail!(
             "Go is not installed (no `go` on PATH): install Go {needed} or newer from https://go.dev/dl/ or your package \
-             manager; it builds the real API server and Argo for the test bed"
+             manager; it builds the real API server, Argo and S3 servers for the test bed"
         );
     };
     let numbers = |text: &str| -> Vec<u32> {

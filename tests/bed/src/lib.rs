@@ -4,6 +4,7 @@
 //!   Bed::start        etcd + kube-apiserver, audit log on      Operator::start   the program under test, own identity
 //!   Argo::start       workflow-controller 3.7                  Audit             what everybody really did
 //!   Kubelet::start    walks pods as annotations tell it        bed.submit / wait_for
+//!   S3Server::start   versitygw or MinIO, with a judge that reads what lies there
 //! ```
 //!
 //! Nothing outlives the process that started it, however that ends. Parts are built once into a cache outside the tree.
@@ -17,6 +18,7 @@ mod certificate;
 pub mod conformance;
 pub mod corpus;
 pub mod fakeapi;
+mod folder;
 mod golang;
 pub mod http1;
 mod kubelet;
@@ -24,6 +26,7 @@ pub mod measure;
 mod operator;
 pub mod parts;
 mod process;
+pub mod s3;
 pub mod scenario;
 mod server;
 mod shared;
@@ -35,6 +38,7 @@ pub use certificate::SelfSigned;
 pub use kubelet::Kubelet;
 pub use operator::{Operator, OperatorOptions};
 pub use process::{Figures, Part, free_port};
+pub use s3::{S3Kind, S3Server};
 pub use server::{Bed, Options};
 pub use shared::{Shared, shared};
 pub use workflow::WorkflowRef;

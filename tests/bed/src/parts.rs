@@ -96,7 +96,7 @@ pub fn argo() -> Result<ArgoFiles> {
 }
 
 /// Builds what isn't there, one process at a time.
-fn ensure(home: &Path, name: &str, saying: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn ensure(home: &Path, name: &str, saying: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if home.exists() {
         return Ok(());
     }

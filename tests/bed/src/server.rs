@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
 use crate::access::{self, Identity};
 use crate::audit::Audit;
+use crate::folder::Folder;
 use crate::parts::{self, ControlPlane};
 use crate::process::{Part, free_port, tail};
 
@@ -41,21 +42,6 @@ pub struct Bed {
     pub(crate) kinds: tokio::sync::Mutex<HashMap<String, (kube::discovery::ApiResource, bool)>>,
 }
 
-struct Folder {
-    path: PathBuf,
-    keep: bool,
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.keep {
-            eprintln!("bed: logs and data are kept in {}", self.path.display());
-        } else {
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
 impl Bed {
     /// Starts the control plane and waits until it is ready (seconds, once its programs are built).
     pub async fn start(options: Options) -> Result<Self> {
@@ -72,11 +58,9 @@ impl Bed {
     }
 
     async fn start_once(parts: &ControlPlane, options: &Options) -> Result<Self> {
-        let path = tempfile::Builder::new().prefix("unstick-bed-").tempdir().context("no temporary folder")?.keep();
-        let keep = options.keep || std::env::var_os("UNSTICK_BED_KEEP").is_some_and(|v| v == "1");
-        let folder = Folder { path, keep };
+        let folder = Folder::new("unstick-bed-", options.keep)?;
         let dir = folder.path.clone();
-        let remove = (!keep).then_some(dir.as_path());
+        let remove = folder.to_remove();
         let (client, peer, secure) = (free_port()?, free_port()?, free_port()?);
 
         let storage = format!("http://127.0.0.1:{client}");

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
-use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options, parts};
+use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options, S3Kind, parts, s3};
 
 /// A real Kubernetes API server with the real Argo controller, and no containers.
 #[derive(Parser)]
@@ -93,6 +93,10 @@ async fn build() -> Result<()> {
     println!("kubectl              {}", plane.kubectl.display());
     println!("workflow-controller  {}", argo.controller.display());
     println!("Argo CRDs            {}", argo.crds.display());
+    for kind in S3Kind::ALL {
+        let program = tokio::task::spawn_blocking(move || s3::parts::program(kind)).await??;
+        println!("{:<21}{}", kind.name(), program.path.display());
+    }
     Ok(())
 }
 
