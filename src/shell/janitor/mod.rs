@@ -3,6 +3,7 @@
 //! A job is one call of [`Hands::perform`]; it never outlives the Lease (its task is aborted) and never holds more than
 //! its share of memory.
 
+mod connect;
 mod delete;
 mod object;
 mod open;

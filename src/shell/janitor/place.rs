@@ -10,13 +10,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Open;
+use super::connect::{connect, fingerprint, prefix, unopened};
 use crate::api::archive_location::{AccessMode, ArchiveLocation, ArchiveLocationStatus, Capabilities, LocationType};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::api::reasons::{ConditionType, LocationReason};
 use crate::api::selector::Selector;
 use crate::archive::key::Layout;
-use crate::archive::store::filesystem::Filesystem;
-use crate::archive::store::{Fingerprint, Location, LocationKind, Store, StoreError};
+use crate::archive::store::probe::{Probed, probe};
+use crate::archive::store::{Fingerprint, Location, LocationKind};
 use crate::shell::clock::ServerClock;
 use crate::watchdog::janitor::Place;
 
@@ -29,8 +30,6 @@ pub struct Tried {
     pub open: Option<Arc<Open>>,
 }
 
-/// Folder below a mounted path, as the prefix is in a bucket.
-const FOLDER: &str = "workflow-archives";
 /// A location that isn't ready is tried again after this.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -110,7 +109,7 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
     }
     let store = match &known {
         Some(open) => Arc::clone(&open.store),
-        None => match store(object, opening).await {
+        None => match connect(object, &opening.read, &opening.namespace, false).await {
             Ok(store) => store,
             Err((reason, message)) => return Found { reason, message, ..found },
         },
@@ -127,61 +126,29 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
         cluster: opening.cluster.clone(),
         conditional_put: true,
     };
-    match probe(&*store, &location, opening).await {
-        Ok((identity, capabilities)) => {
+    match probe(&*store, &location, opening.clock.now().into()).await {
+        Ok(probed) => {
+            let Probed { identity, capabilities } = probed;
             let location = Location { conditional_put: capabilities.conditional_put, ..location };
             Found {
                 reason: LocationReason::Probed,
                 message: "Archives are stored and verified here.".to_owned(),
                 identity,
-                capabilities: Some(capabilities),
+                capabilities: Some(Capabilities {
+                    conditional_put: capabilities.conditional_put,
+                    checksums: false,
+                    versioning: capabilities.versioning,
+                }),
                 // The same place stays open, with what waits for it.
                 open: known.filter(|o| o.location == location).or_else(|| Some(Arc::new(Open::new(store, location)))),
                 ..found
             }
         }
-        Err(error) => Found {
-            reason: LocationReason::parse(error.kind.reason()).unwrap_or(LocationReason::StoreFailed),
-            message: format!("{error}; {}", error.kind.remedy()),
-            ..found
-        },
+        Err(error) => {
+            let (reason, message) = unopened(&error);
+            Found { reason, message, ..found }
+        }
     }
-}
-
-fn prefix(object: &ArchiveLocation) -> &str {
-    object.spec.s3.as_ref().map_or(FOLDER, |s3| s3.prefix.as_str())
-}
-
-fn fingerprint(object: &ArchiveLocation) -> Fingerprint {
-    match (&object.spec.s3, &object.spec.filesystem) {
-        (Some(s3), _) => Fingerprint::s3(&s3.endpoint, &s3.bucket, &s3.prefix),
-        (None, Some(folder)) => Fingerprint::filesystem(&folder.path, FOLDER),
-        (None, None) => Fingerprint::read(""),
-    }
-}
-
-async fn store(object: &ArchiveLocation, _opening: &Opening) -> Result<Arc<dyn Store>, (LocationReason, String)> {
-    match &object.spec.filesystem {
-        Some(folder) => Ok(Arc::new(Filesystem::new(&folder.path, FOLDER))),
-        None => Err((LocationReason::Unsupported, "type S3 is not served yet".to_owned())),
-    }
-}
-
-async fn probe(
-    store: &dyn Store,
-    location: &Location,
-    opening: &Opening,
-) -> Result<(String, Capabilities), StoreError> {
-    let identity = store.identity().await?;
-    let key = location.layout.probe(&opening.clock.now().strftime("%Y-%m-%d").to_string());
-    let body = crate::archive::store::Bytes::from_static(b"unstick\n");
-    let mut again = store.put_new(&key, body.clone(), &Default::default()).await?;
-    if matches!(again, crate::archive::store::Put::Created { .. }) {
-        again = store.put_new(&key, body, &Default::default()).await?;
-    }
-    store.get(&key, 1024).await?;
-    let refused = !matches!(again, crate::archive::store::Put::Created { .. });
-    Ok((identity, Capabilities { conditional_put: refused, checksums: false, versioning: false }))
 }
 
 /// The status as it is to be: the same as before while nothing new was found.

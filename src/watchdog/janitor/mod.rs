@@ -19,6 +19,9 @@ pub mod run;
 mod said;
 mod work;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::facts::{Facts, Uid};
