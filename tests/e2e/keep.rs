@@ -111,7 +111,8 @@ pub async fn finished_runs_are_kept_and_then_deleted(ground: &Ground) -> Result<
     ensure!(manifests.len() == runs.len(), "{manifests:?}");
     let ours = audit.by(USER)?;
     let calls = ours.iter().filter(|e| e.resource == "workflows" && e.verb != "watch" && e.verb != "list").count();
-    ensure!(calls <= 4 * runs.len(), "{calls} calls for {} runs", runs.len());
+    let lines = || ours.iter().filter(|e| e.resource == "workflows").map(unstick_bed::Entry::line).collect::<Vec<_>>();
+    ensure!(calls <= 4 * runs.len(), "{calls} calls for {} runs: {:#?}", runs.len(), lines());
     let deletes = ours.iter().filter(|e| e.resource == "workflows" && e.verb == "delete").count();
     ensure!(deletes == runs.len(), "{deletes} deletes of {} runs", runs.len());
     let (status, took) = operator.terminate(Duration::from_secs(20)).await?;

@@ -156,12 +156,23 @@ impl Watchdog {
             self.janitor.forget(slot);
             return;
         };
-        let known = self.janitor.entries.get(&slot);
-        if known.is_some_and(|e| e.policy == policy && e.run == finished) {
+        let same = |e: &Entry| {
+            let (old, new) = (&e.run, &finished);
+            e.policy == policy
+                && (old.run, old.phase, old.finished, &old.group) == (new.run, new.phase, new.finished, &new.group)
+        };
+        if let Some(known) = self.janitor.entries.get_mut(&slot).filter(|e| same(e)) {
+            // Marks of ours and of people change a run's object, not its archive; a job under way goes on.
+            if known.run != finished {
+                known.run = finished;
+                if known.job.is_none() {
+                    self.janitor.look(slot, now.max(1));
+                }
+            }
             return;
         }
-        let stage = match known {
-            // Marks of ours and of people change a run's object, not its archive.
+        let stage = match self.janitor.entries.get(&slot) {
+            // Another policy governs it now; its archive is what it was.
             Some(e) if e.run.run == finished.run && e.run.finished == finished.finished => e.stage.clone(),
             _ if finished.mark.is_some() => Stage::Marked,
             _ => Stage::Waiting,

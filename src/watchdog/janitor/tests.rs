@@ -433,6 +433,24 @@ fn a_mark_is_looked_up_and_a_forged_one_changes_nothing() {
 }
 
 #[test]
+fn our_own_mark_starts_nothing_anew() {
+    let mut stage = Stage::enforcing();
+    let mut one = run(1, 20);
+    stage.see(&one);
+    let job = stage.job().unwrap();
+    let kept = stage.keep(&one);
+    let mark = json!({"location": "main", "fingerprint": kept.fingerprint, "key": kept.key, "digest": kept.digest});
+    one["metadata"]["annotations"] = json!({"unstick.dev/archived": mark.to_string()});
+    // The watch is faster than the job's end.
+    stage.see(&one);
+    assert!(stage.job().is_none());
+    assert!(stage.ended(&job, Outcome::Kept(kept)).is_none());
+    assert!(stage.job().is_none());
+    stage.now = 200;
+    assert!(matches!(stage.job().unwrap().task, Task::Examine { .. }));
+}
+
+#[test]
 fn an_offloaded_run_stays() {
     let mut stage = Stage::enforcing();
     let mut one = run(1, 20);
