@@ -212,7 +212,7 @@ impl Watchdog {
             policy: policy.key.clone(),
             policy_uid: policy.uid.clone(),
             generation: policy.generation,
-            steps: policy.steps.clone(),
+            steps: Arc::clone(&policy.steps),
             stuck_since: since,
             confirmed,
             closed: None,

@@ -60,7 +60,7 @@ pub struct Policy {
     pub detections: Vec<Detection>,
     pub observe: Observe,
     pub mode: Mode,
-    pub steps: Vec<Step>,
+    pub steps: Arc<[Step]>,
     pub healthy_for: Secs,
     /// Facts read before this relist epoch were read for an older form of the policy: they are not judged by it.
     pub from_epoch: u32,
@@ -126,7 +126,7 @@ impl Policy {
             detections,
             observe: Observe::compile(spec.observe.as_ref()),
             mode: remediation.map_or(Mode::Observe, |r| r.mode),
-            steps: remediation.map(|r| r.steps.clone()).unwrap_or_default(),
+            steps: remediation.map(|r| r.steps.as_slice().into()).unwrap_or_default(),
             healthy_for: remediation.and_then(|r| r.healthy_for.as_ref()?.seconds()).map_or(HEALTHY_FOR, secs),
             key: origin.key,
             from_epoch: 0,
