@@ -49,8 +49,12 @@ $(DENY):
 	CARGO_TARGET_DIR="$$(mktemp -d)" bash -c '$(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --root $(CACHE)/cargo-deny-$(DENY_VERSION); \
 	  status=$$?; rm -rf "$$CARGO_TARGET_DIR"; exit $$status'
 
-bench: ## measure a release build against the limits; exits 1 on a miss
-	$(CARGO) bench --locked --package unstick --bench limits
+# The program as it ships, built by itself and put aside: the bench's own build of it has features that only the bench's
+# libraries ask for.
+bench: ## measure the program as it ships against the limits; exits 1 on a miss
+	$(CARGO) build --locked --release --package unstick --bin unstick
+	cp "$(CARGO_TARGET_DIR)/release/unstick" "$(CARGO_TARGET_DIR)/unstick-shipped"
+	UNSTICK_BIN="$(CARGO_TARGET_DIR)/unstick-shipped" $(CARGO) bench --locked --package unstick --bench limits
 
 generate: crds docs deploy ## write all generated files anew
 

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::counting::Counting;
+use crate::api::reasons::{DetectionType, Reason};
 use crate::api::workflow::Secs;
 use crate::watchdog::Watchdog;
 use crate::watchdog::facts::{Facts, Phase};
 use crate::watchdog::index::Slot;
+use crate::watchdog::stuck::Stuck;
 
 /// Place among those that want series: stuck ones first (longest stuck first), then the oldest; slots settle ties and
 /// stay the same while a workflow exists.
@@ -25,23 +27,35 @@ pub struct Rank {
 pub struct Top {
     cap: usize,
     heap: BinaryHeap<Rank>,
+    /// The last of the chosen, once there are as many as may be: most of those offered come after it.
+    last: Option<Rank>,
     /// Label sets of all that were offered.
     pub sets: usize,
 }
 
 impl Top {
     pub fn new(cap: usize) -> Self {
-        Self { cap, heap: BinaryHeap::new(), sets: 0 }
+        Self { cap, heap: BinaryHeap::new(), last: None, sets: 0 }
     }
 
+    #[inline]
     pub fn offer(&mut self, rank: Rank, sets: usize) {
         self.sets += sets;
+        if self.last.is_none_or(|last| rank < last) {
+            self.choose(rank);
+        }
+    }
+
+    fn choose(&mut self, rank: Rank) {
         if self.heap.len() < self.cap {
             self.heap.push(rank);
-        } else if self.heap.peek().is_some_and(|last| rank < *last)
-            && let Some(mut last) = self.heap.peek_mut()
+        } else if let Some(mut last) = self.heap.peek_mut()
+            && rank < *last
         {
             *last = rank;
+        }
+        if self.heap.len() >= self.cap {
+            self.last = self.heap.peek().copied();
         }
     }
 
@@ -65,6 +79,8 @@ pub struct Waiting<'w> {
 pub struct State<'w> {
     /// By namespace, type and phase.
     pub workflows: BTreeMap<(&'w str, &'w str, &'static str), usize>,
+    /// Stuck ones by namespace, policy and what is shown first of each.
+    pub verdicts: HashMap<(&'w str, &'w str, DetectionType, Reason), usize>,
     /// By namespace of the waiting workflow and lock.
     pub locks: HashMap<(&'w str, &'w str), Waiting<'w>>,
     pub active: Top,
@@ -83,6 +99,7 @@ impl<'w> State<'w> {
         let top = || Top::new(cap);
         let mut state = Self {
             workflows: BTreeMap::new(),
+            verdicts: HashMap::new(),
             locks: HashMap::new(),
             active: top(),
             started: top(),
@@ -92,16 +109,23 @@ impl<'w> State<'w> {
             deadline: top(),
             stuck: top(),
         };
-        let mut stuck: Vec<(Slot, Secs)> = watchdog.stuck.iter().map(|(slot, s)| (*slot, s.since())).collect();
-        stuck.sort_unstable();
+        let mut stuck: Vec<(Slot, &Stuck)> = watchdog.stuck.iter().map(|(slot, s)| (*slot, s)).collect();
+        stuck.sort_unstable_by_key(|(slot, _)| *slot);
         let mut stuck = stuck.into_iter().peekable();
-        let mut counts = Counting::new();
+        let (mut counts, mut verdicts) = (Counting::new(), Counting::new());
         for (slot, facts) in watchdog.index.iter() {
             while stuck.next_if(|(s, _)| *s < slot).is_some() {}
-            let since = stuck.next_if(|(s, _)| *s == slot).map(|(_, since)| since);
+            let verdict = stuck.next_if(|(s, _)| *s == slot).map(|(_, verdict)| verdict);
+            let since = verdict.map(Stuck::since);
             let rank = Rank { healthy: since.is_none(), at: since.unwrap_or(facts.age_base()), slot };
-            if since.is_some() {
+            if let Some(verdict) = verdict {
                 state.stuck.offer(rank, 1);
+                if let Some(hold) = verdict.holds.first() {
+                    let key = (Arc::as_ptr(&facts.kin).addr(), verdict.policy, hold.kind, hold.reason);
+                    verdicts.add(key, (facts, verdict.policy, hold), |(kin, policy, kind, reason)| {
+                        (kin as u64) ^ u64::from(policy) << 48 ^ (kind as u64) << 8 ^ reason as u64
+                    });
+                }
             }
             // Kin share namespace and type; what they are is looked at once.
             counts.add((Arc::as_ptr(&facts.kin).addr(), facts.phase), facts, |(kin, phase)| kin as u64 ^ phase as u64);
@@ -112,6 +136,12 @@ impl<'w> State<'w> {
         for (facts, n) in counts.into_counts() {
             let key = (&*facts.namespace, facts.workflow_type.as_deref().unwrap_or(""), phase(facts));
             *state.workflows.entry(key).or_default() += n;
+        }
+        for ((facts, policy, hold), n) in verdicts.into_counts() {
+            if let Some(policy) = watchdog.policies.get(policy) {
+                let key = (&*facts.namespace, &*policy.label, hold.kind, hold.reason);
+                *state.verdicts.entry(key).or_default() += n;
+            }
         }
         state
     }
@@ -130,7 +160,7 @@ impl<'w> State<'w> {
         if facts.deadline != 0 || !rank.healthy {
             self.deadline.offer(rank, 1);
         }
-        let points = if facts.has_suspension { suspensions(facts).len() } else { 0 };
+        let points = if facts.has_suspension { points(facts) } else { 0 };
         if points > 0 {
             self.suspended.offer(rank, points);
         }
@@ -153,6 +183,15 @@ pub fn phase(facts: &Facts) -> &'static str {
 /// When an active workflow entered its phase; 0 = not known.
 pub fn phase_start(facts: &Facts) -> Secs {
     if facts.phase == Phase::Running { facts.started } else { facts.created }
+}
+
+/// How many [`suspensions`] has; what one of them is called isn't looked up.
+fn points(facts: &Facts) -> usize {
+    let nodes = facts.nodes.iter().filter(|n| n.is_suspension() && n.started != 0).count();
+    match usize::from(facts.suspended_since != 0) + nodes {
+        few @ (0 | 1) => few,
+        _ => suspensions(facts).len(),
+    }
 }
 
 /// The points at which an active workflow is suspended, and since when; the earlier of two nodes of one template.

@@ -1,13 +1,11 @@
 //! Aggregated state: how many of what there are now.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use super::catalogue::{OTHER, catalogue};
-use super::counting::Counting;
 use super::page::Page;
 use super::state::{State, Waiting};
-use crate::api::reasons::UnknownReason;
+use crate::api::reasons::{DetectionType, Reason, UnknownReason};
 use crate::watchdog::Watchdog;
 use crate::watchdog::detect::locks;
 
@@ -25,7 +23,7 @@ fn largest_first<K: Ord>(counts: impl IntoIterator<Item = (K, usize)>) -> Vec<(K
 /// Writes what the index and the verdicts say in sum.
 pub fn write(page: &mut Page, watchdog: &Watchdog, state: State<'_>) {
     workflows(page, state.workflows);
-    stuck(page, watchdog);
+    stuck(page, state.verdicts);
     if let Some(mut series) = page.family("unstick_workflows_unknown") {
         for reason in UnknownReason::ALL {
             match watchdog.unknown.values().filter(|r| *r == reason).count() {
@@ -59,22 +57,8 @@ fn workflows(page: &mut Page, counts: BTreeMap<(&str, &str, &str), usize>) {
     }
 }
 
-fn stuck(page: &mut Page, watchdog: &Watchdog) {
+fn stuck(page: &mut Page, counts: HashMap<(&str, &str, DetectionType, Reason), usize>) {
     let name = "unstick_workflows_stuck";
-    let mut counting = Counting::new();
-    for (slot, stuck) in &watchdog.stuck {
-        let (Some(facts), Some(hold)) = (watchdog.index.get(*slot), stuck.holds.first()) else { continue };
-        let key = (Arc::as_ptr(&facts.kin).addr(), stuck.policy, hold.kind, hold.reason);
-        counting.add(key, (facts, stuck.policy, hold), |(kin, policy, kind, reason)| {
-            (kin as u64) ^ u64::from(policy) << 48 ^ (kind as u64) << 8 ^ reason as u64
-        });
-    }
-    let mut counts: HashMap<_, usize> = HashMap::new();
-    for ((facts, policy, hold), n) in counting.into_counts() {
-        if let Some(policy) = watchdog.policies.get(policy) {
-            *counts.entry((&*facts.namespace, &*policy.label, hold.kind, hold.reason)).or_default() += n;
-        }
-    }
     let all = largest_first(counts);
     page.dropped(name, all.len().saturating_sub(cap(name)));
     let Some(mut series) = page.family(name) else { return };

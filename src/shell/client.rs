@@ -7,12 +7,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http::HeaderValue;
 use http::header::USER_AGENT;
-use kube::client::ClientBuilder;
+use http_body_util::BodyExt as _;
+use hyper_timeout::TimeoutConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ClientBuilder, ConfigExt as _, DynBody};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tower::util::BoxService;
+use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
 use super::choke::{Choke, Reach};
 use super::clock::ServerClock;
+use super::gathered::Gathering;
 use super::traffic::Traffic;
 
 /// Where the cluster is.
@@ -37,6 +43,8 @@ pub struct Clients {
 
 /// How long one write may take.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is watched and follows faster is read together; by so much may one event be late.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Makes the clients. Must be called within a tokio runtime.
 ///
@@ -62,17 +70,39 @@ pub fn build(mut config: Config) -> anyhow::Result<Clients> {
     let mut acting = config.clone();
     acting.read_timeout = Some(WRITE_TIMEOUT);
     acting.reset_reader_on_write = true;
-    let build = |config: Config, choke: &Choke| -> anyhow::Result<Client> {
-        Ok(ClientBuilder::try_from(config).context("the client can't be made")?.with_layer(choke).build())
+    let build = |config: &Config, gather, choke: &Choke| -> anyhow::Result<Client> {
+        let stack = stack(config, gather).context("the client can't be made")?;
+        Ok(ClientBuilder::new(stack, config.default_namespace.clone()).with_layer(choke).build())
     };
     Ok(Clients {
-        watch: build(config, &choke)?,
-        enforce: build(acting.clone(), &Choke { reach: Reach::Workflows, ..choke.clone() })?,
-        act: build(acting, &choke)?,
+        watch: build(&config, GATHER, &choke)?,
+        enforce: build(&acting, Duration::ZERO, &Choke { reach: Reach::Workflows, ..choke.clone() })?,
+        act: build(&acting, Duration::ZERO, &choke)?,
         clock: choke.clock.clone(),
         traffic: choke.traffic.clone(),
         namespace,
     })
+}
+
+type Stack = BoxService<http::Request<Body>, http::Response<Box<DynBody>>, BoxError>;
+
+/// What `ClientBuilder::try_from` builds, over connections that let bytes gather, and without spans.
+fn stack(config: &Config, gather: Duration) -> anyhow::Result<Stack> {
+    anyhow::ensure!(config.proxy_url.is_none(), "proxies are not supported");
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(Gathering::new(gather))?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    connector.set_reset_reader_on_write(config.reset_reader_on_write);
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    Ok(ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(client)
+        .map_response(|answer| answer.map(|body| Box::new(body.map_err(BoxError::from)) as Box<DynBody>))
+        .boxed())
 }
 
 async fn config(target: &Target) -> anyhow::Result<Config> {

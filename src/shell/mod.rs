@@ -10,6 +10,7 @@ pub mod door;
 mod ears;
 mod fed;
 pub mod follow;
+pub mod gathered;
 pub mod http;
 pub mod janitor;
 mod jobs;

@@ -17,7 +17,7 @@ use kube::Client;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::stream::{BLOCK, Piece, Splitter};
+use super::stream::{Piece, Splitter};
 use super::watch_backoff::{Backoff, jitter};
 pub use super::watch_block::{Block, Event, Events, Poison};
 pub use super::watch_fault::Fault;
@@ -80,8 +80,6 @@ impl Default for WatchConfig {
 
 /// A connection that lasted this long ends the backing off.
 const LASTED: Duration = Duration::from_secs(5);
-/// Events that follow each other faster are read together; by so much may one be late.
-const GATHER: Duration = Duration::from_millis(10);
 /// Streamed lists that broke off in a row before pages are tried.
 const BROKEN_LISTS: u32 = 3;
 
@@ -238,9 +236,7 @@ impl Machine {
     /// Passes a watch on until it ends; `Ok` when the server ended it in good order.
     async fn read(&mut self, mut reading: Reading) -> Result<(), Fault> {
         let mut splitter = Splitter::new(self.config.longest_line);
-        let mut last = None;
         while reading.more(&mut splitter).await? {
-            let full = splitter.waiting() >= BLOCK;
             while let Some(piece) = splitter.next_piece() {
                 match piece {
                     Piece::Events(lines) => self.events(lines).await,
@@ -251,12 +247,6 @@ impl Machine {
                     }
                 }
             }
-            // Events in quick succession are gathered: most of what a single one costs is waking up for it. More than a
-            // block of them waits for nothing.
-            if !full && last.is_some_and(|at: Instant| at.elapsed() < GATHER) {
-                tokio::time::sleep(GATHER).await;
-            }
-            last = Some(Instant::now());
         }
         if splitter.inside_line() { Err(Fault::Broken("cut in the middle of a line".into())) } else { Ok(()) }
     }

@@ -116,7 +116,7 @@ impl Reading {
                 if std::mem::replace(&mut asked, true) {
                     break;
                 }
-                tokio::task::yield_now().await;
+                let_others_run().await;
                 continue;
             };
             asked = false;
@@ -150,4 +150,18 @@ impl Reading {
             }
         }
     }
+}
+
+/// Comes back once every task has been polled that is ready now. Not `yield_now`, which also asks the kernel for news: that
+/// would be a call for each single event.
+async fn let_others_run() {
+    let mut asked = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut asked, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -1,8 +1,9 @@
 //! Facts by slot, found by uid and by name; relists sweep what they did not see (no second copy).
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::hash::BuildHasher as _;
 
+use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::facts::{ActiveNode, Facts, Uid};
@@ -139,7 +140,7 @@ impl Index {
 
 /// Uids are random, and names can only be chosen by who may create workflows: no secret key is needed.
 fn hash(value: impl std::hash::Hash) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
+    FixedState::with_seed(0).hash_one(value)
 }
 
 #[cfg(test)]

@@ -4,19 +4,24 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::facts::{Kin, Role};
 
 /// The labels of a workflow; most workflows of one template have the same.
 pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
 
+/// Looked into several times an event: a fast hash, keyed at random.
+type Pool<T> = HashSet<Arc<T>, RandomState>;
+
 /// Strings and label sets in use. What nobody refers to any more is dropped when the pool has doubled.
 #[derive(Debug, Default)]
 pub struct Interner {
-    texts: HashSet<Arc<str>>,
-    label_sets: HashSet<Labels>,
-    lines: HashSet<Arc<[u16]>>,
-    kin: HashSet<Arc<Kin>>,
-    roles: HashSet<Arc<Role>>,
+    texts: Pool<str>,
+    label_sets: HashSet<Labels, RandomState>,
+    lines: Pool<[u16]>,
+    kin: Pool<Kin>,
+    roles: Pool<Role>,
     swept_at: usize,
 }
 
@@ -78,7 +83,7 @@ impl Interner {
     }
 }
 
-fn shared<T: Eq + Hash>(all: &mut HashSet<Arc<T>>, new: T) -> Arc<T> {
+fn shared<T: Eq + Hash>(all: &mut Pool<T>, new: T) -> Arc<T> {
     if let Some(found) = all.get(&new) {
         return Arc::clone(found);
     }

@@ -41,7 +41,8 @@ pub struct Incident {
     pub policy: PolicyKey,
     pub policy_uid: String,
     pub generation: i64,
-    pub steps: Vec<Step>,
+    /// One copy for all incidents of a policy.
+    pub steps: Arc<[Step]>,
     pub stuck_since: Secs,
     pub confirmed: bool,
     pub closed: Option<(CloseReason, Secs)>,
@@ -292,7 +293,7 @@ impl Incident {
                     uid: self.policy_uid.clone(),
                     generation: self.generation.max(1),
                 },
-                steps: self.steps.clone(),
+                steps: self.steps.to_vec(),
                 approvals: Vec::new(),
             },
         );

@@ -8,10 +8,17 @@ use super::ledger::{Id, Incident, Want};
 use super::policy::PolicyKey;
 use super::{Watchdog, instant, secs};
 use crate::api::incident::{PolicyKind, WorkflowIncident};
+use crate::api::policy::Step;
 use crate::api::reasons::{DetectionType, Reason};
 use crate::api::workflow::Secs;
 
 impl Watchdog {
+    /// The ladder of the policy that has the same, else one of its own.
+    fn shared_steps(&self, steps: &[Step]) -> Arc<[Step]> {
+        let shared = self.policies.iter().find(|(_, p)| *p.steps == *steps);
+        shared.map_or_else(|| steps.into(), |(_, p)| Arc::clone(&p.steps))
+    }
+
     /// An incident as the server has it.
     pub(super) fn incident_seen(&mut self, object: &WorkflowIncident, now: Secs) {
         let (Some(namespace), Some(name)) = (object.metadata.namespace.as_deref(), object.metadata.name.as_deref())
@@ -46,7 +53,7 @@ impl Watchdog {
             policy: PolicyKey { namespace: policy_namespace, name: spec.policy_ref.name.clone() },
             policy_uid: spec.policy_ref.uid.clone(),
             generation: spec.policy_ref.generation,
-            steps: spec.steps.clone(),
+            steps: self.shared_steps(&spec.steps),
             stuck_since: 0,
             confirmed: false,
             closed: None,

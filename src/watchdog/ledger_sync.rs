@@ -85,11 +85,16 @@ impl Watchdog {
         let (run, finished) = (facts.run(), facts.is_finished());
         let verdict = self.stuck.get(&slot);
         let policy = facts.governor().and_then(|i| self.policies.get(i));
-        let policy_uid = policy.map(|p| p.uid.clone());
         let suspended = facts.suspended_since;
         let clock = facts.suspended_since != 0 && policy.is_some_and(|p| p.detections.iter().any(keeps_clock));
         let (since, stuck) = (verdict.map_or(0, super::stuck::Stuck::since), verdict.is_some());
-        for id in self.ledger.of_run(run.uid) {
+        let incidents = self.ledger.of_run(run.uid);
+        if incidents.is_empty() && !stuck && !clock {
+            // Most runs, at each of their events.
+            return;
+        }
+        let policy_uid = policy.map(|p| p.uid.clone());
+        for id in incidents {
             let Some(incident) = self.ledger.all.get(&id) else { continue };
             let ours = incident.run == run && Some(&incident.policy_uid) == policy_uid.as_ref();
             if !ours && incident.is_open() {
@@ -215,7 +220,7 @@ impl Watchdog {
             policy: policy.key.clone(),
             policy_uid: policy.uid.clone(),
             generation: policy.generation,
-            steps: policy.steps.clone(),
+            steps: Arc::clone(&policy.steps),
             stuck_since: since,
             confirmed,
             closed: None,

@@ -49,7 +49,8 @@ impl NodesOf<'_, '_> {
             counted: NodeIds::default(),
             results_missing: Vec::new(),
         };
-        let mut active = Vec::new();
+        // Mostly as many as before.
+        let mut active = Vec::with_capacity(parent.old.map_or(0, |o| o.nodes.len()));
         let mut at_edge: Vec<u32> = parent.old.map(|o| o.counted.to_vec()).unwrap_or_default();
         let before = out.counted_until;
         for node in nodes {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use regex::Regex;
 
 use crate::api::policy::{self, ObserveSource};
@@ -28,9 +29,9 @@ pub struct Rule {
     key: String,
     map: Vec<(Regex, String)>,
     max_values: usize,
-    seen: HashSet<Arc<str>>,
+    seen: HashSet<Arc<str>, RandomState>,
     /// What each text read of late has become.
-    memo: HashMap<Box<str>, Arc<str>>,
+    memo: HashMap<Box<str>, Arc<str>, RandomState>,
 }
 
 /// Texts remembered by one rule; beyond it begins to remember anew.
@@ -59,8 +60,8 @@ impl Rule {
             key: spec.from.key.clone().unwrap_or_default(),
             map: map.collect(),
             max_values: spec.max_values.and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_MAX_VALUES),
-            seen: HashSet::new(),
-            memo: HashMap::new(),
+            seen: HashSet::default(),
+            memo: HashMap::default(),
         }
     }
 

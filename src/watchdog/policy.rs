@@ -61,7 +61,7 @@ pub struct Policy {
     pub detections: Vec<Detection>,
     pub observe: Observe,
     pub mode: Mode,
-    pub steps: Vec<Step>,
+    pub steps: Arc<[Step]>,
     pub healthy_for: Secs,
     /// Archive and cleanup.
     pub rules: Option<Rules>,
@@ -135,7 +135,7 @@ impl Policy {
             detections,
             observe: Observe::compile(spec.observe.as_ref()),
             mode: remediation.map_or(Mode::Observe, |r| r.mode),
-            steps: remediation.map(|r| r.steps.clone()).unwrap_or_default(),
+            steps: remediation.map(|r| r.steps.as_slice().into()).unwrap_or_default(),
             healthy_for: remediation.and_then(|r| r.healthy_for.as_ref()?.seconds()).map_or(HEALTHY_FOR, secs),
             rules: Rules::compile(spec),
             pauses: spec.pauses.clone(),

@@ -27,6 +27,8 @@ pub struct Projection<'p> {
     /// The first of them: it governs the workflow's detections.
     pub policy: Option<&'p mut Policy>,
     pub old: Option<&'p Facts>,
+    /// What decides who governs is as it was in `old`: labels, template, namespace and line are the same.
+    pub known: bool,
     pub now: Secs,
     pub epoch: u32,
     /// The first list is over: what is seen for the first time now is new.
@@ -128,15 +130,19 @@ impl Projection<'_> {
                 .find_map(|k| workflow.label(source_label(k)))
         };
         let template = template_of(workflow).map(|(_, name)| name);
-        let kind = kind.as_deref().or_else(labelled).or(template);
+        let kind = kind.as_deref().or_else(labelled).or(template).unwrap_or(NO_TYPE);
+        let task = task.map(|t| cut(&t).into());
+        if let Some(old) = self.old.filter(|o| self.known && o.workflow_type.as_deref() == Some(kind)) {
+            return (Arc::clone(&old.kin), task);
+        }
         let kin = Kin {
             namespace: self.pool.text(&workflow.meta.namespace),
             labels: self.labels.clone(),
             line: Arc::clone(&self.line),
-            workflow_type: Some(self.pool.text(kind.unwrap_or(NO_TYPE))),
+            workflow_type: Some(self.pool.text(kind)),
             template: template.map(|t| self.pool.text(cut(t))),
         };
-        (self.pool.kin(kin), task.map(|t| cut(&t).into()))
+        (self.pool.kin(kin), task)
     }
 
     fn rare(workflow: &Workflow<'_>, same_run: Option<&Facts>, odd_uid: Option<Box<str>>) -> Rare {

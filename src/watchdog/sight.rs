@@ -47,6 +47,7 @@ impl Watchdog {
         let old_slot = self.index.find(uid);
         // Most changes leave alone what decides who governs.
         let known = old_slot.and_then(|s| self.index.get(s)).filter(|f| f.epoch == self.epoch && f.is_of(workflow));
+        let is_known = known.is_some();
         let (labels, line) = if let Some(known) = known {
             (known.labels.clone(), Arc::clone(&known.line))
         } else {
@@ -63,6 +64,7 @@ impl Watchdog {
             line: line.clone(),
             policy,
             old,
+            known: is_known,
             now: at,
             epoch: self.epoch,
             live: self.synced,

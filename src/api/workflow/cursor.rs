@@ -148,7 +148,7 @@ fn next(bytes: &[u8], mut at: usize) -> (u8, usize) {
 fn string_end(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Broken> {
     let mut escaped = false;
     loop {
-        at += plain(bytes.get(at..).unwrap_or_default());
+        at = plain(bytes, at);
         match bytes.get(at) {
             Some(b'"') => return Ok((at, escaped)),
             Some(b'\\') => {
@@ -175,6 +175,10 @@ fn escape_length(rest: &[u8]) -> Option<usize> {
 fn key_end(bytes: &[u8], at: usize) -> Result<usize, Broken> {
     let (b'"', at) = next(bytes, at) else { return Err(Broken) };
     let (end, _) = string_end(bytes, at + 1)?;
+    // Servers write no white space.
+    if bytes.get(end + 1) == Some(&b':') {
+        return Ok(end + 2);
+    }
     let (b':', at) = next(bytes, end + 1) else { return Err(Broken) };
     Ok(at + 1)
 }
@@ -206,20 +210,21 @@ fn number_end(bytes: &[u8], mut at: usize) -> Result<usize, Broken> {
     Ok(at)
 }
 
-/// How many bytes begin `rest` that are neither quote, backslash nor control character. Eight at a time.
+/// Where the first byte from `at` on is that is quote, backslash or control character. Eight at a time.
 #[inline]
-fn plain(rest: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(word) = rest.get(at..).and_then(|r| r.first_chunk::<8>()) {
+fn plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = bytes.get(at..at + 8).and_then(|word| word.first_chunk()) {
         let marks = stops(u64::from_le_bytes(*word));
         if marks != 0 {
             return at + marks.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
-    let stop = |b: &u8| *b == b'"' || *b == b'\\' || *b < 0x20;
-    let tail = rest.get(at..).unwrap_or_default();
-    at + tail.iter().position(stop).unwrap_or(tail.len())
+    let stop = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
+    while bytes.get(at).is_some_and(|b| !stop(*b)) {
+        at += 1;
+    }
+    at
 }
 
 /// The top bit of each byte of `word` that ends a run of plain ones. Borrows can mark bytes above such a byte falsely,
@@ -354,10 +359,10 @@ mod tests {
             for stop in ["\"", "\\", "\u{0}", "\u{1f}"] {
                 for after in ["", "x", "a long tail of ordinary text \u{e9}\u{1f600}"] {
                     let text = format!("{}{stop}{after}", "\u{7f}".repeat(before));
-                    assert_eq!(plain(text.as_bytes()), before, "{text:?}");
+                    assert_eq!(plain(text.as_bytes(), 0), before, "{text:?}");
                 }
             }
-            assert_eq!(plain("\u{e9}".repeat(before).as_bytes()), before * 2, "no byte of a longer character stops");
+            assert_eq!(plain("\u{e9}".repeat(before).as_bytes(), 0), before * 2, "no byte of a longer character stops");
         }
     }
 

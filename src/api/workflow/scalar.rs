@@ -13,6 +13,27 @@ pub(super) fn unescaped(string: Quoted<'_>) -> Option<Text<'_>> {
 
 #[cold]
 fn slow(inner: &str) -> Option<Text<'_>> {
+    let (mut text, mut rest) = (String::with_capacity(inner.len()), inner);
+    while let Some((before, escape)) = rest.split_once('\\') {
+        text.push_str(before);
+        let mut escape = escape.chars();
+        text.push(match escape.next()? {
+            sign @ ('"' | '\\' | '/') => sign,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            _ => return numbered(inner),
+        });
+        rest = escape.as_str();
+    }
+    text.push_str(rest);
+    Some(Cow::Owned(text))
+}
+
+/// With escapes like `\u00e9`, of which two may make one character.
+fn numbered(inner: &str) -> Option<Text<'_>> {
     serde_json::from_str(&format!("\"{inner}\"")).ok().map(Cow::Owned)
 }
 
@@ -66,6 +87,22 @@ const DAYS_TO_1970: u32 = 719_468;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_are_read_as_serde_json_reads_them() {
+        for inner in [
+            r"a\nb",
+            r#"\"quoted\" \\ \/ \b\f\n\r\t"#,
+            r"\u00e9\n",
+            r"\n\ud83d\ude00 end",
+            r"\ud800",
+            r"\\u00e9",
+            "\u{e9}\\t\u{1f600}",
+        ] {
+            let theirs = serde_json::from_str::<String>(&format!("\"{inner}\"")).ok();
+            assert_eq!(slow(inner).map(Cow::into_owned), theirs, "{inner}");
+        }
+    }
 
     #[test]
     fn the_fast_path_agrees_with_jiff_on_every_day_and_leaves_the_rest_to_it() {
