@@ -14,6 +14,7 @@
 
 pub mod catalogue;
 mod counting;
+mod keeping;
 mod log_count;
 mod page;
 mod process;

@@ -7,7 +7,7 @@ use super::page::Page;
 use super::process::Process;
 use super::state::State;
 use super::usage::Usage;
-use super::{log_count, totals, workflows};
+use super::{keeping, log_count, totals, workflows};
 use crate::api::reasons::UnknownReason;
 use crate::watchdog::Watchdog;
 use crate::watchdog::tally::Key;
@@ -24,6 +24,7 @@ pub fn render(watchdog: &Watchdog, process: &Process) -> String {
         let mut state = State::of(watchdog, cap);
         workflows::write(&mut page, watchdog, &mut state, cap);
         totals::write(&mut page, watchdog, state);
+        keeping::write(&mut page, watchdog);
         // With clocks apart nothing is judged, however alive the watch is: absent, which the alert takes for stale.
         let judged = watchdog.around().blind != Some(UnknownReason::ClockSkew);
         if let Some(at) = process.alive.get("workflows").filter(|_| judged) {

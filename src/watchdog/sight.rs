@@ -191,6 +191,9 @@ impl Watchdog {
         };
         self.statuses.seen(&origin, spec.as_ref(), problems, status, compiled.is_some());
         self.tally.policy_seen(&key.label());
+        if compiled.as_ref().is_some_and(|p| p.rules.is_some()) {
+            self.tally.keeper_seen(&key.label());
+        }
         let Some(mut policy) = compiled else {
             if self.policies.remove(&key).is_some() {
                 self.read_anew();

@@ -53,6 +53,14 @@ impl FailureReason {
     }
 }
 
+/// Counters of a policy's archive and cleanup.
+const KEEPER: &[&str] = &[
+    "unstick_archived_runs_total",
+    "unstick_archive_failures_total",
+    "unstick_archive_lost_total",
+    "unstick_deleted_runs_total",
+];
+
 /// Label values of one series, in the order of the catalogue.
 pub type Key = Vec<String>;
 
@@ -183,9 +191,18 @@ impl Tally {
         }
     }
 
+    /// A policy with archive or cleanup counts from 0.
+    pub fn keeper_seen(&mut self, policy: &str) {
+        for family in KEEPER {
+            self.add(family, &[policy], 0);
+        }
+    }
+
     pub fn policy_gone(&mut self, policy: &str) {
-        if let Some(series) = self.counters.get_mut("unstick_stuck_detections_total") {
-            series.retain(|key, _| key.first().is_none_or(|p| p != policy));
+        for family in KEEPER.iter().chain(&["unstick_stuck_detections_total"]) {
+            if let Some(series) = self.counters.get_mut(family) {
+                series.retain(|key, _| key.first().is_none_or(|p| p != policy));
+            }
         }
     }
 

@@ -24,8 +24,8 @@ pub struct Archive {
     #[serde(default)]
     pub artifacts: Artifacts,
     /// Which values are left out of what is stored.
-    #[serde(default)]
-    pub redaction: Redaction,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redaction: Option<Redaction>,
 }
 
 /// Values of environment variables and parameters that are left out of archives; the manifest lists where.

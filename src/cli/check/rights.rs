@@ -53,6 +53,8 @@ pub const NEEDED: &[Right] = &[
     right(OURS, "clusterworkflowpolicies/status", STATUS, Reach::Cluster),
     right(OURS, "watchdogs", READ, Reach::Cluster),
     right(OURS, "watchdogs/status", STATUS, Reach::Cluster),
+    right(OURS, "archivelocations", READ, Reach::Cluster),
+    right(OURS, "archivelocations/status", STATUS, Reach::Cluster),
     right("", "namespaces", READ, Reach::Cluster),
     // Of our own CRDs only.
     right("apiextensions.k8s.io", "customresourcedefinitions", &["get"], Reach::Cluster),
@@ -60,9 +62,10 @@ pub const NEEDED: &[Right] = &[
     right("coordination.k8s.io", "leases", &["get", "create", "update"], Reach::Own),
 ];
 
-/// What this version never does: a right to it is one too many.
+/// What this version never does: a right to it is one too many. Patching (to mark an archived run) and deleting are
+/// given by components of deploy/.
 pub const NEVER: &[Right] =
-    &[right("argoproj.io", "workflows", &["create", "update", "patch", "delete"], Reach::Watched)];
+    &[right("argoproj.io", "workflows", &["create", "update", "deletecollection"], Reach::Watched)];
 
 /// Asks for every right.
 pub async fn check(cluster: &Cluster, args: &CheckArgs, spec: &WatchdogSpec) -> Vec<Line> {

@@ -206,9 +206,8 @@ impl Watchdog {
         let Some(policy) = policy.and_then(|p| self.policies.get(p)) else { return };
         if policy.rules.as_ref().and_then(|r| r.archive.as_ref()).is_some_and(|a| a.mode == crate::api::reasons::Mode::Enforce)
         {
-            let state = if facts.is_finished() { "finished" } else { "unfinished" };
             let label = policy.label.clone();
-            self.tally.add("unstick_archive_lost_total", &[&label, state], 1);
+            self.tally.add("unstick_archive_lost_total", &[&label], 1);
         }
     }
 

@@ -59,7 +59,7 @@ impl Rules {
             location: a.location.clone(),
             events: a.include.contains(&ArchiveInclude::Events),
             artifacts: a.artifacts,
-            redaction: a.redaction.clone(),
+            redaction: a.redaction.clone().unwrap_or_default(),
         });
         let cleanup = spec.cleanup.as_ref().map(|c| {
             let keep = c.keep_at_least.clone().unwrap_or_default();

@@ -23,7 +23,7 @@ pub(super) enum Say {
 
 impl Watchdog {
     /// Counts it and, unless it has been said of this run, writes the events.
-    pub(super) fn say(&mut self, slot: Slot, say: &Say, now: Secs) {
+    pub(super) fn say(&mut self, slot: Slot, say: &Say) {
         let (Some(facts), Some(entry)) = (self.index.get(slot), self.janitor.entries.get_mut(&slot)) else { return };
         let Some(policy) = self.policies.get(entry.policy) else { return };
         let label = policy.label.clone();
@@ -68,15 +68,8 @@ impl Watchdog {
         };
         match say {
             Say::Failed(_) => self.tally.add("unstick_archive_failures_total", &[&label], 1),
-            Say::Deleted => {
-                let finished = entry.run.finished;
-                self.tally.add("unstick_deleted_runs_total", &[&label], 1);
-                self.tally.observe("unstick_deletion_age_seconds", &[], f64::from(now.saturating_sub(finished)));
-            }
-            Say::Blocked(reason, _) => {
-                self.tally.add("unstick_deletions_blocked_total", &[&label, reason.as_str()], 1);
-            }
-            Say::Archived | Say::Scheduled(_) | Say::Simulated => {}
+            Say::Deleted => self.tally.add("unstick_deleted_runs_total", &[&label], 1),
+            Say::Blocked(..) | Say::Archived | Say::Scheduled(_) | Say::Simulated => {}
         }
         if !first {
             return;

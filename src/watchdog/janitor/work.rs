@@ -58,12 +58,12 @@ impl Watchdog {
                 return None;
             }
             Verdict::Announce(due) => {
-                self.say(slot, &Say::Scheduled(due), now);
+                self.say(slot, &Say::Scheduled(due));
                 self.janitor.look(slot, due);
                 return None;
             }
             Verdict::Simulate => {
-                self.say(slot, &Say::Simulated, now);
+                self.say(slot, &Say::Simulated);
                 return None;
             }
             Verdict::Archive(rule) => {
@@ -132,22 +132,22 @@ impl Watchdog {
             Outcome::NotVerified(text) => {
                 entry.stage = Stage::Waiting;
                 self.block(slot, KeepReason::NotVerified, &text);
-                self.say(slot, &Say::Blocked(KeepReason::NotVerified, text), now);
+                self.say(slot, &Say::Blocked(KeepReason::NotVerified, text));
                 self.again(slot, now);
             }
             Outcome::NotArchivable(reason, text) => {
                 self.block(slot, reason, &text);
-                self.say(slot, &Say::Failed(text), now);
+                self.say(slot, &Say::Failed(text));
                 // As it is now it won't do; a change of it is looked at at once.
                 self.janitor.look(slot, now.saturating_add(3600));
             }
             Outcome::Store(reason, text) => {
                 self.block(slot, KeepReason::ArchiveFailed, &format!("{reason}: {text}"));
-                self.say(slot, &Say::Failed(text), now);
+                self.say(slot, &Say::Failed(text));
                 self.again(slot, now);
             }
             Outcome::Deleted | Outcome::Gone => {
-                self.say(slot, &Say::Deleted, now);
+                self.say(slot, &Say::Deleted);
             }
             Outcome::Changed => {
                 self.janitor.deleting.remove(&entry.run.run.uid);
@@ -157,7 +157,7 @@ impl Watchdog {
             Outcome::Refused(text) => {
                 self.janitor.deleting.remove(&entry.run.run.uid);
                 self.block(slot, KeepReason::Refused, &text);
-                self.say(slot, &Say::Blocked(KeepReason::Refused, text), now);
+                self.say(slot, &Say::Blocked(KeepReason::Refused, text));
                 self.janitor.look(slot, now.saturating_add(LONGEST));
             }
             Outcome::Failed(text) => {
@@ -177,9 +177,9 @@ impl Watchdog {
         self.unblock(slot);
         if let (false, Some(label)) = (already, label) {
             self.tally.add("unstick_archived_runs_total", &[&label], 1);
-            self.tally.add("unstick_archived_bytes_total", &[&label], bytes);
+            self.tally.add("unstick_archived_bytes_total", &[], bytes);
             self.tally.observe("unstick_archive_delay_seconds", &[], f64::from(now.saturating_sub(finished)));
-            self.say(slot, &Say::Archived, now);
+            self.say(slot, &Say::Archived);
         }
         self.janitor.look(slot, now);
         self.statuses.drift();
@@ -216,7 +216,7 @@ impl Watchdog {
         if live.artifacts_go && block {
             let text = "Argo would delete its artifacts with it (artifactGC OnWorkflowDeletion) and the policy says Block";
             self.block(slot, KeepReason::ArtifactsWouldGo, text);
-            self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()), now);
+            self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()));
             self.janitor.look(slot, now.saturating_add(3600));
             return None;
         }
@@ -250,6 +250,9 @@ impl Watchdog {
     fn block(&mut self, slot: Slot, reason: KeepReason, text: &str) {
         let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         if entry.blocked.as_ref().is_none_or(|(r, t)| *r != reason || t != text) {
+            if entry.blocked.as_ref().is_none_or(|(r, _)| *r != reason) {
+                self.tally.add("unstick_deletions_blocked_total", &[reason.as_str()], 1);
+            }
             entry.blocked = Some((reason, text.to_owned()));
             self.statuses.drift();
         }
