@@ -13,8 +13,11 @@
 
 #[deny(clippy::disallowed_methods)]
 pub mod api;
+#[deny(clippy::disallowed_methods)]
+pub mod archive;
 pub mod cli;
 pub mod metrics;
+pub mod mutant;
 pub mod shell;
 #[deny(clippy::disallowed_methods)]
 pub mod watchdog;

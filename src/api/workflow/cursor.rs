@@ -6,30 +6,30 @@
 
 /// The text is no JSON from here on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 /// A string as it is in the text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quoted<'de> {
+pub(crate) struct Quoted<'de> {
     /// Between the quotes.
-    pub(super) inner: &'de str,
-    pub(super) escaped: bool,
+    pub(crate) inner: &'de str,
+    pub(crate) escaped: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Cursor<'de> {
+pub(crate) struct Cursor<'de> {
     text: &'de str,
     at: usize,
 }
 
 impl<'de> Cursor<'de> {
-    pub(super) const fn new(text: &'de str) -> Self {
+    pub(crate) const fn new(text: &'de str) -> Self {
         Self { text, at: 0 }
     }
 
     /// The next byte that is no white space, left where it is; 0 at the end.
     #[inline]
-    pub(super) fn peek(&mut self) -> u8 {
+    pub(crate) fn peek(&mut self) -> u8 {
         let (byte, at) = next(self.text.as_bytes(), self.at);
         self.at = at;
         byte
@@ -37,25 +37,25 @@ impl<'de> Cursor<'de> {
 
     /// Steps over `byte` if it is next.
     #[inline]
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let there = self.peek() == byte;
         self.at += usize::from(there);
         there
     }
 
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Broken> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Broken> {
         if self.take(byte) { Ok(()) } else { Err(Broken) }
     }
 
     /// Nothing but white space is left.
-    pub(super) fn end(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end(&mut self) -> Result<(), Broken> {
         self.peek();
         if self.at == self.text.len() { Ok(()) } else { Err(Broken) }
     }
 
     /// Reads a string.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Quoted<'de>, Broken> {
+    pub(crate) fn string(&mut self) -> Result<Quoted<'de>, Broken> {
         self.expect(b'"')?;
         let start = self.at;
         let (end, escaped) = string_end(self.text.as_bytes(), start)?;
@@ -65,14 +65,14 @@ impl<'de> Cursor<'de> {
 
     /// Reads a key with its colon.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<Quoted<'de>, Broken> {
+    pub(crate) fn key(&mut self) -> Result<Quoted<'de>, Broken> {
         let key = self.string()?;
         self.expect(b':')?;
         Ok(key)
     }
 
     /// Steps over a value and returns its text.
-    pub(super) fn value(&mut self) -> Result<&'de str, Broken> {
+    pub(crate) fn value(&mut self) -> Result<&'de str, Broken> {
         self.peek();
         let start = self.at;
         self.skip()?;
@@ -80,7 +80,7 @@ impl<'de> Cursor<'de> {
     }
 
     /// Steps over a value of any depth.
-    pub(super) fn skip(&mut self) -> Result<(), Broken> {
+    pub(crate) fn skip(&mut self) -> Result<(), Broken> {
         let bytes = self.text.as_bytes();
         let mut at = self.at;
         let mut open = Nesting::default();

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 pub mod codec;
-mod cursor;
+pub(crate) mod cursor;
 mod fold;
 mod identify;
 mod lax;

@@ -1,0 +1,64 @@
+//! The probe of a location: can we put, read and compare, and what does the store keep its word on? One object per day,
+//! since nothing of ours may delete (API.md section 5).
+
+use super::{Bytes, Fault, List, Location, Meta, Put, Store, StoreError};
+use crate::api::time::Time;
+
+/// What a store was found to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A put that must not replace is refused where something is.
+    pub conditional_put: bool,
+    /// Objects have versions.
+    pub versioning: bool,
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    pub identity: String,
+    pub capabilities: Capabilities,
+}
+
+/// Probes a location: puts the object of the day unless it is there, puts it again and expects to be refused, reads and
+/// compares.
+///
+/// # Errors
+/// Something that archiving needs doesn't work.
+pub async fn probe(store: &dyn Store, location: &Location, now: Time) -> Result<Probed, StoreError> {
+    let identity = store.identity().await?;
+    let date = now.get().strftime("%Y-%m-%d").to_string();
+    let key = location.layout.probe(&date);
+    let body = Bytes::from(format!("unstick probes this location once a day: {date}\n"));
+    // A store that doesn't know the condition may say so by refusing: then it must take it without.
+    let first = put(store, &key, &body).await?;
+    let second = put(store, &key, &body).await?;
+    let Some(read) = store.get(&key, 4 << 10).await? else {
+        return Err(StoreError::new(Fault::Other, format!("what was written to {key} can't be read yet")));
+    };
+    if read.bytes != body {
+        return Err(StoreError::new(Fault::Corrupt, format!("what was written to {key} reads as something else")));
+    }
+    let fresh = matches!(first, Put::Created { .. });
+    let versions = [&first, &second].into_iter().any(|put| matches!(put, Put::Created { version_id: Some(_) }));
+    // Lists are for the catalogue: not to be allowed to list is found out here, not when somebody looks for a run.
+    store.list(&List { prefix: &key, ..List::default() }).await?;
+    Ok(Probed {
+        identity,
+        capabilities: Capabilities {
+            conditional_put: matches!(second, Put::Exists) && (fresh || matches!(first, Put::Exists)),
+            versioning: versions || read.version_id.is_some(),
+        },
+    })
+}
+
+async fn put(store: &dyn Store, key: &str, body: &Bytes) -> Result<Put, StoreError> {
+    // 409: another replica probes at the same moment.
+    for _ in 0..2 {
+        match store.put_new(key, body.clone(), &Meta::new()).await? {
+            Put::Raced => {}
+            put => return Ok(put),
+        }
+    }
+    Ok(Put::Raced)
+}
