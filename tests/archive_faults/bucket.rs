@@ -7,10 +7,10 @@ use unstick::archive::store::probe::probe;
 use unstick::archive::store::s3::{Limits, S3, S3Credentials, S3Settings};
 use unstick::archive::store::{Location, LocationKind, Store};
 use unstick_bed::S3Server;
-use unstick_bed::faultproxy::{FaultProxy, Phase, Rule, Script, Which};
+use unstick_bed::faultproxy::{AwsError, FaultProxy, Phase, Rule, Script, Which};
 
-use crate::run::{Run, now, plain_words};
-use crate::table::{Outcome, Site, Wrong};
+use crate::run::{Run, now, other, plain_words};
+use crate::table::{Gone, Outcome, Site, Wrong};
 
 /// Keeps every version, so that what was overwritten is seen.
 pub const BUCKET: &str = "versions";
@@ -75,7 +75,7 @@ impl<'a> Cell<'a> {
     }
 
     /// Where a probe is about, only the calls that can be answered so are.
-    fn add(&self, site: Site, wrong: &Wrong, outcomes: &[Outcome; 5]) -> Option<Rule> {
+    fn add(&self, site: Site, wrong: &Wrong, outcomes: &[Outcome; 5]) -> Vec<Rule> {
         let impossible = |site: usize| matches!(outcomes[site], Outcome::Impossible(_));
         match wrong {
             Wrong::Call(fault) => {
@@ -84,7 +84,18 @@ impl<'a> Cell<'a> {
                     Site::Probe if impossible(1) => Which::put("*"),
                     site => self.which(site),
                 };
-                Some(self.script.add(which, fault.clone()))
+                vec![self.script.add(which, fault.clone())]
+            }
+            Wrong::ColdAndGone(what) => {
+                let layout = &self.run.location.layout;
+                let gone = match what {
+                    Gone::Body => Which::head(&format!("/{}/{}*", self.bucket, layout.bodies())),
+                    Gone::Manifest => Which::get(&format!("/{}/{}*", self.bucket, layout.manifests())),
+                };
+                vec![
+                    self.script.add(self.which(site), AwsError::InvalidObjectState),
+                    self.script.add(gone, AwsError::NoSuchKey),
+                ]
             }
             Wrong::FromHereOn(fault) => {
                 let before = match site {
@@ -92,9 +103,9 @@ impl<'a> Cell<'a> {
                     Site::Manifest => 2,
                     _ => 0,
                 };
-                Some(self.script.add(Which::any().after(before), fault.clone()))
+                vec![self.script.add(Which::any().after(before), fault.clone())]
             }
-            Wrong::Planted => None,
+            Wrong::Planted => Vec::new(),
         }
     }
 
@@ -107,8 +118,8 @@ impl<'a> Cell<'a> {
         if site == Site::Verify {
             self.run.keep(&self.store).await.map_err(|e| format!("not kept without a fault: {e}"))?;
         }
-        let rule = self.add(site, wrong, outcomes);
-        let planted = if rule.is_none() { Some(self.plant(site).await?) } else { None };
+        let rules = self.add(site, wrong, outcomes);
+        let planted = if rules.is_empty() { Some(self.plant(site).await?) } else { None };
         let said = match (site, planted) {
             (Site::Verify, _) => match self.run.verify(&self.store).await {
                 Ok(proof) if proof.is_cold() => Ok("cold"),
@@ -126,11 +137,10 @@ impl<'a> Cell<'a> {
         if let Ok(proof) = self.run.verify(&self.store).await {
             self.judge(proof.key()).await.map_err(|e| format!("false proof: {e}"))?;
         }
-        match rule {
-            Some(rule) if rule.struck() == 0 => return Err("the fault struck nothing".to_owned()),
-            Some(rule) => drop(rule.remove()),
-            None => self.take_away(site).await?,
+        if rules.is_empty() {
+            self.take_away(site).await?;
         }
+        over(rules)?;
         let kept = self.run.keep(&self.store).await.map_err(|e| format!("not kept when it was over: {e}"))?;
         let proof = self.run.verify(&self.store).await.map_err(|e| format!("not verified when it was over: {e}"))?;
         self.judge(&kept.key).await?;
@@ -142,19 +152,18 @@ impl<'a> Cell<'a> {
 
     async fn play_probe(&self, wrong: &Wrong, outcomes: &[Outcome; 5]) -> Result<String, String> {
         let location = &self.run.location;
-        let rule = self.add(Site::Probe, wrong, outcomes);
+        let rules = self.add(Site::Probe, wrong, outcomes);
         let key = location.layout.probe("2026-11-22");
-        if rule.is_none() {
-            self.server.plant(self.bucket, &key, b"planted").await.map_err(|e| e.to_string())?;
+        if rules.is_empty() {
+            self.server.plant(self.bucket, &key, &other()).await.map_err(|e| e.to_string())?;
         }
         let said = probe(&self.store, location, now()).await;
         let said = said.map(|_| "ready").map_err(|e| (e.kind.reason(), e.to_string()));
         let shown = judged(outcomes[Site::Probe as usize], said)?;
-        match rule {
-            Some(rule) if rule.struck() == 0 => return Err("the fault struck nothing".to_owned()),
-            Some(rule) => drop(rule.remove()),
-            None => self.server.remove(self.bucket, &key).await.map_err(|e| e.to_string())?,
+        if rules.is_empty() {
+            self.server.remove(self.bucket, &key).await.map_err(|e| e.to_string())?;
         }
+        over(rules)?;
         let ready =
             probe(&self.store, location, now()).await.map_err(|e| format!("not ready when it was over: {e}"))?;
         if !ready.capabilities.conditional_put {
@@ -170,12 +179,12 @@ impl<'a> Cell<'a> {
             return Ok(Some(async move {
                 let standing = hold.reached(Duration::from_secs(5)).await.unwrap();
                 let key = standing.call.path.split('/').skip(2).collect::<Vec<_>>().join("/");
-                self.server.plant(self.bucket, &key, b"planted").await.unwrap();
+                self.server.plant(self.bucket, &key, &other()).await.unwrap();
                 standing.proceed().unwrap();
             }));
         }
         for key in self.keys(site).await? {
-            self.server.plant(self.bucket, &key, b"planted").await.map_err(|e| e.to_string())?;
+            self.server.plant(self.bucket, &key, &other()).await.map_err(|e| e.to_string())?;
         }
         Ok(None)
     }
@@ -213,6 +222,12 @@ impl<'a> Cell<'a> {
         }
         Ok(())
     }
+}
+
+/// The faults end. One that struck nothing shows nothing.
+fn over(rules: Vec<Rule>) -> Result<(), String> {
+    let idle = rules.into_iter().map(Rule::remove).filter(|struck| *struck == 0).count();
+    if idle == 0 { Ok(()) } else { Err("the fault struck nothing".to_owned()) }
 }
 
 /// Whether what was said is what should be; in short for the line of the cell.

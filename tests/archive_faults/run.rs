@@ -1,6 +1,6 @@
 //! A finished run as Argo wrote it, kept, verified and judged.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
@@ -51,6 +51,13 @@ impl Run {
 
 pub fn now() -> Time {
     serde_json::from_value(json!("2026-11-22T08:00:00Z")).unwrap()
+}
+
+/// An archive of something else, in good order.
+pub fn other() -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(br#"{"metadata":{"name":"other","uid":"other"}}"#).unwrap();
+    packed.finish().unwrap()
 }
 
 /// Words that a person can read, and not what a library says to its programmer.

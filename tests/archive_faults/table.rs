@@ -2,6 +2,8 @@
 
 use unstick_bed::faultproxy::{Answer, AwsError, Fault};
 
+use crate::run::other;
+
 /// A call along keep, verify and probe at which something goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
@@ -45,6 +47,14 @@ pub enum Wrong {
     FromHereOn(Fault),
     /// Something else lies under the key.
     Planted,
+    /// It can't be read, and something that should stand for it is gone.
+    ColdAndGone(Gone),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Gone {
+    Body,
+    Manifest,
 }
 
 /// One fault at every site, in the order of [`Site::ALL`].
@@ -57,6 +67,7 @@ pub struct Row {
 const NO_BODY: Outcome = Impossible("the reply to a put has no body");
 const PUTS_ONLY: Outcome = Impossible("only a conditional put is answered so");
 const READS_ONLY: Outcome = Impossible("only a read is answered so");
+const AS_ABOVE: Outcome = Impossible("what can't be read stops it before it asks further");
 
 const fn all(reason: &'static str) -> [Outcome; 5] {
     [Fails(reason); 5]
@@ -110,7 +121,7 @@ pub fn bucket() -> Vec<Row> {
         ),
         row("truncated body of the length it tells", Fault::Shorten { keep: 20 }, LIES),
         row("flipped byte", Fault::FlipByte { at: 30 }, LIES),
-        row("body of another object", Fault::OtherBody("other".into()), LIES),
+        row("body of another object", Fault::OtherBody(other().into()), LIES),
         aws(
             "stale read: 404 after the put",
             AwsError::NoSuchKey,
@@ -146,5 +157,15 @@ pub fn bucket() -> Vec<Row> {
             AwsError::InvalidObjectState,
             [READS_ONLY, Fails("StorageClassUnreadable"), READS_ONLY, Cold, Fails("StorageClassUnreadable")],
         ),
+        Row {
+            name: "403 InvalidObjectState, and it is gone",
+            wrong: Wrong::ColdAndGone(Gone::Body),
+            outcomes: [READS_ONLY, AS_ABOVE, READS_ONLY, Fails("NotArchived"), AS_ABOVE],
+        },
+        Row {
+            name: "403 InvalidObjectState, and its manifest is gone",
+            wrong: Wrong::ColdAndGone(Gone::Manifest),
+            outcomes: [READS_ONLY, AS_ABOVE, READS_ONLY, Fails("StorageClassUnreadable"), AS_ABOVE],
+        },
     ]
 }
