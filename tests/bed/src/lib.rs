@@ -28,6 +28,7 @@ pub mod measure;
 mod operator;
 pub mod parts;
 mod process;
+pub mod python;
 pub mod s3;
 pub mod scenario;
 mod server;
