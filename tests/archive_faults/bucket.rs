@@ -45,8 +45,8 @@ impl<'a> Cell<'a> {
             credentials: Some(credentials),
             limits: Limits {
                 connect: Duration::from_millis(500),
-                attempt: Duration::from_millis(1200),
-                call: Duration::from_millis(2000),
+                attempt: Duration::from_secs(2),
+                call: Duration::from_secs(3),
                 attempts: 2,
             },
             ..S3Settings::default()

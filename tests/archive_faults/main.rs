@@ -1,4 +1,4 @@
-//! The fault table: every fault at every call, before versitygw, before MinIO and in a folder.
+//! The fault table: every fault at every call, before versitygw, before `MinIO` and in a folder.
 //!
 //! In each cell: no false proof, hence no delete; a reason that a person understands; and all is well by itself when the
 //! fault is over. A cell that can't be is listed with the reason. Each cell is a test:

@@ -1,4 +1,4 @@
-//! The catalogue of a folder, asked five real questions with DuckDB. The answers are known from how the runs were made.
+//! The catalogue of a folder, asked five real questions with `DuckDB`. The answers are known from how the runs were made.
 
 use std::path::Path;
 

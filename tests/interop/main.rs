@@ -1,4 +1,4 @@
-//! Archives read by programs that nobody here wrote: boto3, gunzip and Python's JSON from a bucket, DuckDB over the catalogue
+//! Archives read by programs that nobody here wrote: boto3, gunzip and Python's JSON from a bucket, `DuckDB` over the catalogue
 //! of a folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

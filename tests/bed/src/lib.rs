@@ -4,7 +4,7 @@
 //!   Bed::start        etcd + kube-apiserver, audit log on      Operator::start   the program under test, own identity
 //!   Argo::start       workflow-controller 3.7                  Audit             what everybody really did
 //!   Kubelet::start    walks pods as annotations tell it        bed.submit / wait_for
-//!   S3Server::start   versitygw or MinIO, with a judge that reads what lies there
+//!   S3Server::start   versitygw or `MinIO`, with a judge that reads what lies there
 //!   FaultProxy        before either: loses replies, lies, stands still where a test wants to kill
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! A Python with boto3 and DuckDB: readers of archives that nobody here wrote. Installed once into a virtual environment in
+//! A Python with boto3 and `DuckDB`: readers of archives that nobody here wrote. Installed once into a virtual environment in
 //! the cache, at the versions of python/requirements.txt, or taken from `UNSTICK_BED_PYTHON`.
 
 use std::path::{Path, PathBuf};

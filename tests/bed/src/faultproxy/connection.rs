@@ -123,7 +123,7 @@ async fn finish(
         }
         script.note(call.order, |call| call.status = Some(head.status.as_u16()));
         sent.begin(call.order, script, fate.hold_at(Phase::AfterReply));
-        if endless {
+        if endless || hyper::body::Body::is_end_stream(&body) {
             // Its head is all that can be waited for.
             sent.handed_over();
         }

@@ -8,6 +8,7 @@
 //!   script.hold(Which::delete("*"), Phase::Committed)                    -> Hold: reached() tells when a call stands there
 //!   script.clear()                                                       the fault ends
 //!   script.calls()                                                       every call in the order of its arrival
+//!   plans(&calls, site)                                                  all places to kill a program at, for a fault-free run
 //! ```
 //!
 //! The Host header goes through as it came (S3 signatures cover it). Replies stream through unless a fault needs them whole.
@@ -17,6 +18,7 @@ mod certificates;
 mod connection;
 mod door;
 mod fault;
+mod plan;
 mod record;
 mod reply;
 mod script;
@@ -33,6 +35,7 @@ use tokio::task::JoinHandle;
 
 pub use aws::AwsError;
 pub use fault::{Answer, Fault};
+pub use plan::{Plan, plans};
 pub use record::{Call, Phase};
 pub use script::{Hold, Rule, Script, Standing};
 pub use which::Which;

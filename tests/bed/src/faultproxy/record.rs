@@ -24,7 +24,7 @@ impl Phase {
 /// One call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// 0, 1, 2...
+    /// 0, 1, 2... since the start of the script.
     pub order: usize,
     /// Name of the proxy it came in by.
     pub proxy: String,

@@ -19,6 +19,7 @@ pub struct Script(Arc<Mutex<Inside>>);
 #[derive(Default)]
 struct Inside {
     calls: Vec<Call>,
+    next_order: usize,
     rules: Vec<Entry>,
     next_rule: u64,
     doors: Vec<Arc<Door>>,
@@ -111,7 +112,8 @@ impl Script {
     pub fn tail(&self, calls: usize) -> String {
         let inside = self.inside();
         let from = inside.calls.len().saturating_sub(calls);
-        inside.calls[from..].iter().map(|call| format!("  {}\n", call.line())).collect()
+        let lines: Vec<String> = inside.calls[from..].iter().map(|call| format!("  {}", call.line())).collect();
+        lines.join("\n")
     }
 
     pub(super) fn knows(&self, door: &Arc<Door>) {
@@ -121,7 +123,8 @@ impl Script {
     /// A call has arrived: it is on record, and this is what it has before it.
     pub(super) fn arrived(&self, make: impl FnOnce(usize) -> Call) -> (Call, Fate) {
         let mut inside = self.inside();
-        let mut call = make(inside.calls.last().map_or(0, |last| last.order + 1));
+        let mut call = make(inside.next_order);
+        inside.next_order += 1;
         let mut fate = Fate::default();
         for entry in &mut inside.rules {
             if !entry.which.matches(&call) {

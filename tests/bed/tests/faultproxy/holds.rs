@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use unstick_bed::FaultProxy;
-use unstick_bed::faultproxy::{Phase, Which};
+use unstick_bed::faultproxy::{Phase, Which, plans};
 
 use crate::tiny::{BODY, pair, put};
 
@@ -126,4 +126,39 @@ async fn after_a_reply_without_a_body() {
     let standing = hold.reached(LIMIT).await.unwrap();
     assert!(read(&mut client).await.unwrap().starts_with("HTTP/1.1 200"));
     standing.proceed().unwrap();
+}
+
+/// A program of three calls has nine places to be killed at, and each is reached.
+#[tokio::test]
+async fn a_record_makes_plans() {
+    const CALLS: [&str; 3] = ["/b/run-1.gz", "/b/run-1.gz", "/b/index"];
+    let (_tiny, script, proxy) = pair().await;
+    for path in CALLS {
+        put(&proxy, path, "x").await;
+    }
+    let site = |call: &unstick_bed::faultproxy::Call| {
+        Some(if call.path.ends_with(".gz") { "/b/*.gz".to_owned() } else { call.path.clone() })
+    };
+    let plans = plans(&script.calls(), site);
+    assert_eq!(plans.len(), 9);
+    assert_eq!(plans[4].name, "tiny PUT /b/*.gz #2 Committed");
+    for (n, plan) in plans.iter().enumerate() {
+        script.forget();
+        let mut hold = plan.hold(&script);
+        let mut client = connected(&proxy).await;
+        let mut standing = None;
+        for path in CALLS {
+            // Another run of the program has other names.
+            ask(&mut client, &path.replace("run-1", "run-2")).await;
+            if let Ok(found) = hold.reached(Duration::from_millis(100)).await {
+                standing = Some(found);
+                break;
+            }
+            read(&mut client).await;
+        }
+        let standing = standing.unwrap_or_else(|| panic!("{} was not reached", plan.name));
+        assert_eq!((script.calls().len(), standing.call.phase), (n / 3 + 1, plan.phase), "{}", plan.name);
+        drop(client);
+        standing.abandon();
+    }
 }

@@ -1,10 +1,10 @@
-//! The AWS SDK by way of the proxy before versitygw and MinIO: all well without faults, and each fault seen as what it is.
+//! The AWS SDK by way of the proxy before versitygw and `MinIO`: all well without faults, and each fault seen as what it is.
 
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use unstick_bed::faultproxy::{Answer, AwsError, Fault, FaultProxy, Script, Which};
+use unstick_bed::faultproxy::{Answer, AwsError, Call, Fault, FaultProxy, Phase, Script, Which};
 use unstick_bed::{S3Kind, S3Server};
 
 struct Stage {
@@ -68,7 +68,8 @@ async fn fault_free(stage: &Stage) {
     let calls = stage.script.calls();
     assert_eq!(calls.len(), 8, "{}", stage.script.tail(20));
     assert_eq!(calls[0].site(), "s3 PUT /bucket/w/ns/run one.json.gz");
-    assert!(calls.iter().all(|call| call.status == call.server_status), "{}", stage.script.tail(20));
+    let whole = |call: &Call| call.status == call.server_status && call.phase == Phase::AfterReply;
+    assert!(calls.iter().all(whole), "{}", stage.script.tail(20));
 }
 
 async fn answers(stage: &Stage) {
