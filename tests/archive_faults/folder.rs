@@ -32,7 +32,7 @@ pub enum Wrong {
     Missing,
     Truncated,
     Flipped,
-    WrongFile,
+    OtherFile,
     Killed,
 }
 
@@ -60,7 +60,7 @@ pub fn rows() -> Vec<Row> {
         row("flipped byte", Wrong::Flipped, DAMAGED),
         row(
             "wrong file",
-            Wrong::WrongFile,
+            Wrong::OtherFile,
             [Fails("Collision"), Fails("ReadBackDiffers"), Fails("Collision"), Fails("CopyDiffers"), Fails("Corrupt")],
         ),
         row("killed before the rename", Wrong::Killed, [Fails("NotArchived"), NO_RENAME, Holds, NO_RENAME, Holds]),
@@ -177,7 +177,7 @@ impl Cell {
     }
 
     fn play(&self, outcome: Outcome) -> Result<(), String> {
-        let damages = matches!(self.wrong, Wrong::Truncated | Wrong::Flipped | Wrong::WrongFile);
+        let damages = matches!(self.wrong, Wrong::Truncated | Wrong::Flipped | Wrong::OtherFile);
         if self.site == Site::Verify || (damages && self.site == Site::Manifest) {
             self.keep().map_err(|e| format!("not kept without a fault: {e}"))?;
         }
@@ -280,12 +280,12 @@ impl Cell {
                 bytes[middle] ^= 1;
                 std::fs::write(self.file(), bytes).unwrap();
             }
-            Wrong::WrongFile if self.site == Site::Put => {
+            Wrong::OtherFile if self.site == Site::Put => {
                 // Somebody else was first, with something else.
                 let key = self.keep().unwrap();
                 std::fs::write(self.root.join(key), other()).unwrap();
             }
-            Wrong::WrongFile => std::fs::write(self.file(), other()).unwrap(),
+            Wrong::OtherFile => std::fs::write(self.file(), other()).unwrap(),
             Wrong::Killed => {
                 Command::new("kill").args(["-9", &std::process::id().to_string()]).status().unwrap();
                 std::thread::sleep(std::time::Duration::from_secs(5));
@@ -309,7 +309,7 @@ impl Cell {
             Wrong::Permission => mode(&self.forbidden(), 0o700),
             Wrong::ReadOnly => remount(&self.folder, "rw"),
             Wrong::Missing => std::fs::rename(self.folder.join("away"), &self.root).unwrap(),
-            Wrong::Truncated | Wrong::Flipped | Wrong::WrongFile => std::fs::remove_file(self.file()).unwrap(),
+            Wrong::Truncated | Wrong::Flipped | Wrong::OtherFile => std::fs::remove_file(self.file()).unwrap(),
             Wrong::Killed => {}
         }
     }

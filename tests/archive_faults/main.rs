@@ -59,7 +59,7 @@ fn cells(servers: &Arc<Servers>) -> Vec<Trial> {
                     let server = servers.get(kind);
                     runtime().block_on(async {
                         let cell = Cell::new(server, &short, &row.wrong).await;
-                        let played = cell.play(site, &row.wrong, &row.outcomes).await;
+                        let played = Box::pin(cell.play(site, &row.wrong, &row.outcomes)).await;
                         played.map(drop).map_err(Failed::from)
                     })
                 }));

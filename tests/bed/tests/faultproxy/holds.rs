@@ -137,7 +137,7 @@ async fn a_record_makes_plans() {
         put(&proxy, path, "x").await;
     }
     let site = |call: &unstick_bed::faultproxy::Call| {
-        Some(if call.path.ends_with(".gz") { "/b/*.gz".to_owned() } else { call.path.clone() })
+        Some(if call.path.contains("run-") { "/b/*.gz".to_owned() } else { call.path.clone() })
     };
     let plans = plans(&script.calls(), site);
     assert_eq!(plans.len(), 9);
