@@ -11,7 +11,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::Bed;
+use crate::{Bed, FaultProxy};
 
 /// The bed's own users, each with all rights and a name of its own in the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,17 @@ impl Bed {
         let ca = std::fs::read(self.folder().join("certs/apiserver.crt"))?;
         let path = self.folder().join(format!("{namespace}.{account}.kubeconfig"));
         std::fs::write(&path, kubeconfig(self.url(), &ca, account, &token, namespace))?;
+        Ok(path)
+    }
+
+    /// The same by way of a proxy before this bed.
+    pub async fn kubeconfig_through(&self, proxy: &FaultProxy, namespace: &str, account: &str) -> Result<PathBuf> {
+        let token = self.token_for(namespace, account).await?;
+        let ca = proxy.certificate().ok_or_else(|| anyhow!("{} is not before an API server", proxy.url()))?;
+        let url = proxy.url();
+        let port = url.rsplit(':').next().unwrap_or_default();
+        let path = self.folder().join(format!("{namespace}.{account}.{port}.kubeconfig"));
+        std::fs::write(&path, kubeconfig(&url, ca.as_bytes(), account, &token, namespace))?;
         Ok(path)
     }
 

@@ -4,7 +4,8 @@
 //!   Bed::start        etcd + kube-apiserver, audit log on      Operator::start   the program under test, own identity
 //!   Argo::start       workflow-controller 3.7                  Audit             what everybody really did
 //!   Kubelet::start    walks pods as annotations tell it        bed.submit / wait_for
-//!   S3Server::start   versitygw or MinIO, with a judge that reads what lies there
+//!   S3Server::start   versitygw or `MinIO`, with a judge that reads what lies there
+//!   FaultProxy        before either: loses replies, lies, stands still where a test wants to kill
 //! ```
 //!
 //! Nothing outlives the process that started it, however that ends. Parts are built once into a cache outside the tree.
@@ -18,6 +19,7 @@ mod certificate;
 pub mod conformance;
 pub mod corpus;
 pub mod fakeapi;
+pub mod faultproxy;
 mod folder;
 mod golang;
 pub mod http1;
@@ -26,6 +28,7 @@ pub mod measure;
 mod operator;
 pub mod parts;
 mod process;
+pub mod python;
 pub mod s3;
 pub mod scenario;
 mod server;
@@ -35,6 +38,7 @@ pub mod workflow;
 pub use argo::{Argo, ArgoOptions};
 pub use audit::{Audit, Entry};
 pub use certificate::SelfSigned;
+pub use faultproxy::FaultProxy;
 pub use kubelet::Kubelet;
 pub use operator::{Operator, OperatorOptions};
 pub use process::{Figures, Part, free_port};

@@ -1,6 +1,6 @@
 //! A real S3 server in a temporary folder, on a free port of 127.0.0.1, with one bucket owner who may do everything.
 //!
-//! versitygw and MinIO are two dialects: what is promised for S3 is shown before both.
+//! versitygw and `MinIO` are two dialects: what is promised for S3 is shown before both.
 
 mod judge;
 pub mod parts;
@@ -28,7 +28,7 @@ pub use judge::{StoredObject, Version, files_below};
 pub enum S3Kind {
     /// versitygw: objects are files in a folder.
     Versitygw,
-    /// The last open version of MinIO.
+    /// The last open version of `MinIO`.
     Minio,
 }
 

@@ -1,0 +1,92 @@
+//! Which generation is current, and adding to it.
+
+use super::batch;
+use super::row::Row;
+use crate::api::time::Time;
+use crate::archive::key::Layout;
+use crate::archive::store::{Bytes, Fault, List, Meta, Put, Store, StoreError};
+
+/// All generations that were begun, the newest first.
+///
+/// # Errors
+/// The store can't be listed.
+pub async fn all(store: &dyn Store, layout: &Layout) -> Result<Vec<u32>, StoreError> {
+    let begin = format!("{}g=", layout.catalogue());
+    let folders = folders(store, &begin).await?;
+    let mut numbers: Vec<u32> = folders.iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(numbers)
+}
+
+/// What stands between `prefix` and the next slash, for all that is there.
+pub(super) async fn folders(store: &dyn Store, prefix: &str) -> Result<Vec<String>, StoreError> {
+    let (mut found, mut token) = (Vec::new(), None);
+    loop {
+        let page = store.list(&List { prefix, after: None, token: token.as_deref(), folders: true }).await?;
+        let names = page.folders.iter().filter_map(|f| f.strip_prefix(prefix)?.strip_suffix('/'));
+        found.extend(names.map(str::to_owned));
+        token = page.next;
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// The current generation; `None` where there is no catalogue yet.
+///
+/// # Errors
+/// The store can't be asked.
+pub async fn current(store: &dyn Store, layout: &Layout) -> Result<Option<u32>, StoreError> {
+    for number in all(store, layout).await? {
+        if store.head(&batch::complete(layout, number)).await?.is_some() {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
+}
+
+/// Says that a generation is whole.
+pub(super) async fn complete(store: &dyn Store, layout: &Layout, number: u32) -> Result<(), StoreError> {
+    let body = Bytes::from_static(b"complete\n");
+    store.put_new(&batch::complete(layout, number), body, &Meta::new()).await.map(|_| ())
+}
+
+/// Adds lines to the current generation, and to its successor if that has become current meanwhile. Safe to repeat.
+///
+/// # Errors
+/// Not all lines are there.
+pub async fn append(store: &dyn Store, layout: &Layout, rows: &[Row], now: Time) -> Result<(), StoreError> {
+    let mut into = match current(store, layout).await? {
+        Some(number) => number,
+        None => {
+            complete(store, layout, 1).await?;
+            1
+        }
+    };
+    loop {
+        write(store, layout, into, rows, now).await?;
+        match current(store, layout).await? {
+            Some(newer) if newer > into => into = newer,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Writes lines into a generation.
+pub(super) async fn write(
+    store: &dyn Store,
+    layout: &Layout,
+    number: u32,
+    rows: &[Row],
+    now: Time,
+) -> Result<(), StoreError> {
+    for (partition, rows) in batch::by_partition(rows) {
+        let (key, packed) = batch::pack(layout, number, &partition, &rows, now);
+        match store.put_new(&key, Bytes::from(packed), &Meta::new()).await? {
+            Put::Created { .. } | Put::Exists => {}
+            // The key has the digest of the lines: whoever else writes it writes the same.
+            Put::Raced => return Err(StoreError::new(Fault::Throttled, format!("{key} is being written by another"))),
+        }
+    }
+    Ok(())
+}

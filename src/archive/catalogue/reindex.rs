@@ -1,0 +1,142 @@
+//! A new generation, made of all manifests, and of the deletions that the generation before it tells of.
+//!
+//! Others may write meanwhile. Whoever adds lines looks afterwards whether a newer generation has become current, and
+//! adds them there, too; what was archived before that is found by looking at the manifests once more when the new one
+//! is current.
+
+use std::collections::HashSet;
+
+use futures::StreamExt as _;
+
+use super::batch;
+use super::generation::{all, complete, current, write};
+use super::row::{Record, Row};
+use super::search::{self, Scope};
+use crate::api::time::Time;
+use crate::archive::digest::Digest;
+use crate::archive::key::Layout;
+use crate::archive::manifest::{self, Manifest};
+use crate::archive::store::{List, Store, StoreError};
+
+/// Lines held at a time, at about a kilobyte each.
+const HELD: usize = 20_000;
+/// Manifests read at a time.
+const AT_ONCE: usize = 16;
+
+/// What came out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reindexed {
+    pub generation: u32,
+    pub archives: usize,
+    pub deletions: usize,
+    /// Manifests that can't be read as such.
+    pub damaged: Vec<String>,
+}
+
+/// Makes a new generation; `seen` is told how many manifests were read so far.
+///
+/// # Errors
+/// The store failed: what was begun is never taken for whole, and the next try begins anew.
+pub async fn reindex(
+    store: &dyn Store,
+    layout: &Layout,
+    now: Time,
+    seen: &mut (dyn FnMut(usize) + Send),
+) -> Result<Reindexed, StoreError> {
+    let before = current(store, layout).await?;
+    let number = all(store, layout).await?.first().copied().unwrap_or(0) + 1;
+    let mut work = Work { store, layout, number, now, held: Vec::new(), known: HashSet::new() };
+    let mut out = Reindexed { generation: number, ..Reindexed::default() };
+    work.manifests(&mut out, seen).await?;
+    if let Some(before) = before {
+        work.deletions(before, &mut out).await?;
+    }
+    work.flush().await?;
+    complete(store, layout, number).await?;
+    work.manifests(&mut out, seen).await?;
+    if let Some(before) = before {
+        work.deletions(before, &mut out).await?;
+    }
+    work.flush().await?;
+    Ok(out)
+}
+
+struct Work<'a> {
+    store: &'a dyn Store,
+    layout: &'a Layout,
+    number: u32,
+    now: Time,
+    held: Vec<Row>,
+    /// Digests of keys, which are longer themselves: a million keys in 50 MB.
+    known: HashSet<Digest>,
+}
+
+impl Work<'_> {
+    fn is_new(&mut self, key: &str) -> bool {
+        self.known.insert(Digest::of(key.as_bytes()))
+    }
+
+    async fn hold(&mut self, row: Row) -> Result<(), StoreError> {
+        self.held.push(row);
+        if self.held.len() >= HELD { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        write(self.store, self.layout, self.number, &self.held, self.now).await?;
+        self.held.clear();
+        Ok(())
+    }
+
+    async fn manifests(&mut self, out: &mut Reindexed, seen: &mut (dyn FnMut(usize) + Send)) -> Result<(), StoreError> {
+        let (prefix, mut token) = (self.layout.manifests(), None);
+        loop {
+            let asked = List { prefix: &prefix, after: None, token: token.as_deref(), folders: false };
+            let page = self.store.list(&asked).await?;
+            let keys: Vec<String> = page.objects.into_iter().map(|o| o.key).filter(|key| self.is_new(key)).collect();
+            let store = self.store;
+            let mut read = futures::stream::iter(keys)
+                .map(|key| async move { (store.get(&key, manifest::LARGEST).await, key) })
+                .buffered(AT_ONCE);
+            while let Some((object, key)) = read.next().await {
+                let found = object?.and_then(|object| Manifest::read(&object.bytes));
+                // What a manifest says must be where it says: a copy elsewhere is none.
+                let own = self.layout.read_manifest(&key).map(|stem| self.layout.body(&stem));
+                match found.filter(|manifest| own.as_ref() == Some(&manifest.key)) {
+                    Some(manifest) => {
+                        out.archives += 1;
+                        self.hold(Row::archive(&manifest, &key)).await?;
+                    }
+                    None => out.damaged.push(key),
+                }
+                seen(out.archives + out.damaged.len());
+            }
+            token = page.next;
+            if token.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletions have no manifest: they are carried over.
+    async fn deletions(&mut self, before: u32, out: &mut Reindexed) -> Result<(), StoreError> {
+        for listed in search::of_generation(self.store, self.layout, before, &Scope::default()).await? {
+            if !self.is_new(&listed.key) {
+                continue;
+            }
+            let read = search::read(self.store, &listed.key).await?;
+            for row in read.rows.into_iter().filter(|row| row.record == Record::Deletion) {
+                out.deletions += 1;
+                self.hold(row).await?;
+            }
+            if read.damaged > 0 {
+                out.damaged.push(listed.key);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The generation's own folder, for messages.
+pub fn folder(layout: &Layout, number: u32) -> String {
+    batch::generation(layout, number)
+}

@@ -1,0 +1,114 @@
+//! The fault table: every fault at every call, before versitygw, before `MinIO` and in a folder.
+//!
+//! In each cell: no false proof, hence no delete; a reason that a person understands; and all is well by itself when the
+//! fault is over. A cell that can't be is listed with the reason. Each cell is a test:
+//! `cargo test --test archive_faults -- 'minio: slow drip'`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bucket;
+mod folder;
+mod run;
+mod table;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::{Builder, Runtime};
+use unstick_bed::{S3Kind, S3Server};
+
+use bucket::{BUCKET, Cell, PLAIN};
+use table::{Outcome, Site};
+
+/// Started by the first cell that needs it.
+#[derive(Default)]
+struct Servers([OnceLock<S3Server>; 2]);
+
+impl Servers {
+    fn get(&self, kind: S3Kind) -> &S3Server {
+        self.0[usize::from(kind == S3Kind::Minio)].get_or_init(|| {
+            runtime().block_on(async {
+                let server = S3Server::start(kind).await.unwrap();
+                server.create_versioned_bucket(BUCKET).await.unwrap();
+                server.create_bucket(PLAIN).await.unwrap();
+                server
+            })
+        })
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn cells(servers: &Arc<Servers>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for kind in S3Kind::ALL {
+        for (at, row) in table::bucket().into_iter().enumerate() {
+            let row = Arc::new(row);
+            for site in Site::ALL {
+                let outcome = row.outcomes[site as usize];
+                let name = format!("{}: {}: {site:?}", kind.name(), row.name);
+                if let Outcome::Impossible(why) = outcome {
+                    trials.push(Trial::test(format!("{name} can't be: {why}"), || Ok(())).with_ignored_flag(true));
+                    continue;
+                }
+                let (row, servers) = (Arc::clone(&row), Arc::clone(servers));
+                let short = format!("r{at}-{}", format!("{site:?}").to_lowercase());
+                trials.push(Trial::test(name, move || {
+                    let server = servers.get(kind);
+                    runtime().block_on(async {
+                        let cell = Cell::new(server, &short, &row.wrong).await;
+                        let played = Box::pin(cell.play(site, &row.wrong, &row.outcomes)).await;
+                        played.map(drop).map_err(Failed::from)
+                    })
+                }));
+            }
+        }
+    }
+    trials
+}
+
+fn folder_cells(namespaces: bool) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for row in folder::rows() {
+        for site in Site::ALL {
+            let (outcome, wrong) = (row.outcomes[site as usize], row.wrong);
+            let name = format!("folder: {}: {site:?}", row.name);
+            let why = match outcome {
+                Outcome::Impossible(why) => why,
+                _ if folder::needs_namespaces(wrong) && !namespaces => "this machine forbids user namespaces",
+                _ => {
+                    trials.push(Trial::test(name, move || folder::play(wrong, site, outcome).map_err(Failed::from)));
+                    continue;
+                }
+            };
+            trials.push(Trial::test(format!("{name} can't be: {why}"), || Ok(())).with_ignored_flag(true));
+        }
+    }
+    trials
+}
+
+fn main() -> ExitCode {
+    if let Some(played) = folder::child() {
+        return played.map_or_else(
+            |why| {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
+    let mut arguments = Arguments::from_args();
+    // They mostly wait.
+    arguments.test_threads.get_or_insert(8);
+    let servers = Arc::new(Servers::default());
+    let mut trials = cells(&servers);
+    trials.extend(folder_cells(folder::has_namespaces()));
+    let done = libtest_mimic::run(&arguments, trials);
+    println!(
+        "fault table: {} cells passed, {} failed, {} can't be (each is listed with the reason)",
+        done.num_passed, done.num_failed, done.num_ignored
+    );
+    if done.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,70 @@
+//! A finished run as Argo wrote it, kept, verified and judged.
+
+use std::io::{Read as _, Write as _};
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+use unstick::api::time::Time;
+use unstick::archive::keep::{KeepError, KeepOptions, Kept, keep};
+use unstick::archive::redaction::Redaction;
+use unstick::archive::store::{Location, Store};
+use unstick::archive::verify::{VerifiedArchive, VerifyError, verify_for_delete};
+
+/// One run in its place.
+pub struct Run {
+    pub live: String,
+    pub location: Location,
+}
+
+impl Run {
+    pub fn new(name: &str, location: Location) -> Self {
+        let mut run: Value = serde_json::from_str(include_str!("../fixtures/argo-4.1.2/done-ok.json")).unwrap();
+        run["metadata"]["name"] = name.into();
+        run["metadata"]["uid"] = format!("uid-{name}").into();
+        Self { live: run.to_string(), location }
+    }
+
+    pub async fn keep(&self, store: &dyn Store) -> Result<Kept, KeepError> {
+        let rules = Redaction::default();
+        let options = KeepOptions { rules: &rules, events: None, now: now(), stuck_seconds: Some(60) };
+        keep(store, &self.location, &self.live, &options).await
+    }
+
+    pub async fn verify(&self, store: &dyn Store) -> Result<VerifiedArchive, VerifyError> {
+        verify_for_delete(store, &self.location, &self.live, &Redaction::default(), None).await
+    }
+
+    /// The judge: whether these bytes are this run, complete. It knows nothing of how they were made.
+    pub fn judge(&self, packed: &[u8]) -> Result<(), String> {
+        let mut text = String::new();
+        GzDecoder::new(packed).read_to_string(&mut text).map_err(|e| format!("no gzip: {e}"))?;
+        let stored: Value = serde_json::from_str(&text).map_err(|e| format!("no JSON: {e}"))?;
+        let live: Value = serde_json::from_str(&self.live).unwrap();
+        for place in ["/metadata/uid", "/metadata/name", "/spec", "/status"] {
+            if live.pointer(place).is_none() || stored.pointer(place) != live.pointer(place) {
+                return Err(format!("{place} is another"));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub fn now() -> Time {
+    serde_json::from_value(json!("2026-11-22T08:00:00Z")).unwrap()
+}
+
+/// An archive of something else, in good order.
+pub fn other() -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(br#"{"metadata":{"name":"other","uid":"other"}}"#).unwrap();
+    packed.finish().unwrap()
+}
+
+/// Words that a person can read, and not what a library says to its programmer.
+pub fn plain_words(message: &str) -> Result<(), String> {
+    let odd = ["SdkError", "DispatchFailure", "ServiceError", "ConnectorError", "Os {", "Some(", "Error {", "\n"];
+    if message.split(' ').count() < 3 || message.len() > 400 || odd.iter().any(|word| message.contains(word)) {
+        return Err(format!("no person understands {message:?}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+-- The biggest objects.
+SELECT name, bytes, storedBytes, key
+FROM catalogue
+WHERE record = 'Archive'
+ORDER BY bytes DESC LIMIT 3;
