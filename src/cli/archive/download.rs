@@ -1,6 +1,5 @@
 //! `unstick archive download`: an archived workflow as a file.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;

@@ -1,6 +1,5 @@
 //! `unstick archive list`: what is in the catalogue.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};

@@ -1,7 +1,5 @@
 //! Choosing one archive of a workflow.
 
-use std::io::Write as _;
-
 use anyhow::bail;
 
 use super::PickArgs;

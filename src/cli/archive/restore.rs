@@ -1,7 +1,5 @@
 //! `unstick archive restore`: a workflow that can run again.
 
-use std::io::Write as _;
-
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
