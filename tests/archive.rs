@@ -7,6 +7,8 @@ mod answers;
 mod bucket;
 #[path = "archive/canonical.rs"]
 mod canonical;
+#[path = "archive/catalogue.rs"]
+mod catalogue;
 #[path = "archive/cold.rs"]
 mod cold;
 #[path = "archive/folder.rs"]
@@ -24,6 +26,8 @@ mod mutants;
 mod probing;
 #[path = "archive/redacted.rs"]
 mod redacted;
+#[path = "archive/restoring.rs"]
+mod restoring;
 #[path = "archive/runs.rs"]
 mod runs;
 #[path = "archive/verifying.rs"]
