@@ -34,6 +34,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         writes_per_second: args.writes_per_second,
         writes_burst: args.writes_burst,
         jobs_per_second: args.jobs_per_second,
+        catalogue_every: args.catalogue_every,
         series_cap: args.series_cap,
         watch_idle_limit: args.watch_idle_limit,
         config: Config {

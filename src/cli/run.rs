@@ -128,6 +128,10 @@ pub struct RunArgs {
     #[arg(long, env = "UNSTICK_JOBS_PER_SECOND", value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000), default_value = "25", help_heading = "Limits")]
     pub jobs_per_second: u32,
 
+    /// How often the catalogue of archives gets what is new
+    #[arg(long, env = "UNSTICK_CATALOGUE_EVERY", value_name = "DURATION", value_parser = duration, default_value = "5m", help_heading = "Limits")]
+    pub catalogue_every: Duration,
+
     /// Most incidents kept; closed ones go first, open ones never
     #[arg(long, env = "UNSTICK_MAX_INCIDENTS", value_name = "N", default_value = "1000", help_heading = "Limits")]
     pub max_incidents: usize,

@@ -65,6 +65,7 @@ pub struct Loop {
     pub(super) hands: Hands,
     pub(super) locations: Locations,
     pub(super) job_limit: Limit,
+    pub(super) flush_every: Duration,
 }
 
 impl Loop {
@@ -103,6 +104,7 @@ impl Loop {
             flushed_at: None,
             hands: Hands::new(clients.enforce.clone(), clients.clock.clone()),
             locations: Locations::new(try_tell),
+            flush_every: options.catalogue_every,
             job_limit: Limit::new(options.jobs_per_second, options.jobs_per_second * 2, Instant::now()),
             clients,
         };

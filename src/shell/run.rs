@@ -38,6 +38,8 @@ pub struct Options {
     pub writes_burst: u32,
     /// Jobs of the janitor that may begin in a second.
     pub jobs_per_second: u32,
+    /// How often the catalogue gets its batches.
+    pub catalogue_every: Duration,
     pub series_cap: usize,
     pub watch_idle_limit: Duration,
     pub config: Config,
@@ -99,7 +101,9 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
                 drop(asks);
                 // An archive that is not whole is no archive, and what was not deleted stays: nothing is lost by leaving now.
                 jobs.abort_all();
-                state.last_writes(writes).await;
+                let hands = state.hands.clone();
+                let flush = tokio::time::timeout(LAST_WRITES, hands.flush());
+                let _ = tokio::join!(state.last_writes(writes), flush);
                 return Ok(());
             }
             () = tokio::time::sleep_until(wake) => state.tick(),

@@ -1,10 +1,14 @@
 //! Finished runs on the real parts: archived, read back, and only then deleted.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use unstick_bed::s3::{S3Kind, S3Server};
 use unstick_bed::{Bed, Operator};
 
 use super::ground::{Ground, USER};
@@ -118,4 +122,147 @@ pub async fn finished_runs_are_kept_and_then_deleted(ground: &Ground) -> Result<
     let (status, took) = operator.terminate(Duration::from_secs(20)).await?;
     ensure!(status.success(), "ended with {status} after {took:?}:\n{}", operator.tail(10));
     Ok(())
+}
+
+const BUCKET: &str = "archives";
+
+/// A bucket on a real S3 server, its credentials in a Secret, a location that names both.
+async fn bucket(bed: &Bed, name: &str) -> Result<S3Server> {
+    let server = S3Server::start(S3Kind::Versitygw).await?;
+    server.create_bucket(BUCKET).await?;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+        "stringData": {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key},
+    });
+    bed.apply_value(secret, "unstick-system").await?;
+    let location = json!({
+        "apiVersion": "unstick.dev/v1alpha1", "kind": "ArchiveLocation", "metadata": {"name": name},
+        "spec": {"type": "S3", "allowedNamespaces": {}, "s3": {
+            "bucket": BUCKET, "endpoint": server.endpoint, "forcePathStyle": true,
+            "credentialsSecretRef": {"name": name},
+        }},
+    });
+    bed.apply_value(location, "default").await?;
+    Ok(server)
+}
+
+/// `unstick` with the server's credentials.
+fn unstick(server: &S3Server, args: &[&str]) -> Result<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_unstick"))
+        .args(args)
+        .args(["--location", &format!("s3://{BUCKET}/workflow-archives"), "--endpoint", &server.endpoint])
+        .env("AWS_ACCESS_KEY_ID", &server.access_key)
+        .env("AWS_SECRET_ACCESS_KEY", &server.secret_key)
+        .env("AWS_REGION", "us-east-1")
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "unstick {args:?}: {} {said}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The chain into a real S3 server; what a judge that isn't the operator finds there; and the way back.
+pub async fn into_a_bucket_and_back(ground: &Ground) -> Result<()> {
+    const NAMESPACE: &str = "bucket";
+    ground.install().await?;
+    grant(&ground.bed).await?;
+    ground.bed.namespace(NAMESPACE).await?;
+    let server = bucket(&ground.bed, "s3").await?;
+    policy(&ground.bed, NAMESPACE, "s3", "6s").await?;
+    let mut operator = ground.operator_with("archivist", &["--catalogue-every", "2s"]).await?;
+    let audit = ground.bed.audit().mark()?;
+    let runs = ground.gates(NAMESPACE, "run", 6, Some(1)).await?;
+    all_gone(ground, NAMESPACE, &operator, Duration::from_secs(60)).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    super::seen::scrape(&operator).await?;
+
+    // Each deleted run has one body and one manifest that agree with each other.
+    let deleted = audit.by(USER)?.into_iter().filter(|e| e.resource == "workflows" && e.verb == "delete").count();
+    ensure!(deleted == runs.len(), "{deleted} deletes");
+    for run in &runs {
+        let bodies = server.keys(BUCKET, &format!("workflow-archives/{NAMESPACE}/{}/", run.name)).await?;
+        ensure!(bodies.len() == 1, "{run}: {bodies:?}");
+        let key = bodies.into_keys().next().unwrap_or_default();
+        let body = server.read(BUCKET, &key).await?.context("the body")?;
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(body.bytes.as_slice()).read_to_string(&mut text)?;
+        let archived: Value = serde_json::from_str(&text)?;
+        ensure!(archived["metadata"]["name"] == *run.name && archived["status"]["phase"] == "Succeeded", "{archived}");
+        let digest: String = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        let stem = key.rsplit('/').next().and_then(|k| k.strip_suffix(".json.gz")).context("a stem")?;
+        let manifest = format!("workflow-archives-index/manifests/{NAMESPACE}/{}/{stem}.manifest.json", run.name);
+        let manifest = server.read(BUCKET, &manifest).await?.with_context(|| manifest.clone())?;
+        let manifest: Value = serde_json::from_slice(&manifest.bytes)?;
+        ensure!(manifest["digest"] == *digest && manifest["uid"] == archived["metadata"]["uid"], "{manifest}");
+    }
+
+    let list: Value = serde_json::from_str(&unstick(&server, &["archive", "list", "-n", NAMESPACE, "-o", "json"])?)?;
+    let listed = list["items"].as_array().map_or(0, Vec::len);
+    ensure!(listed == runs.len(), "{list}");
+    unstick(&server, &["archive", "verify", "--all", "-n", NAMESPACE])?;
+
+    // Back: the restored one runs to success on the real controller.
+    let one = format!("{NAMESPACE}/{}", runs[0].name);
+    let restored: Value = serde_json::from_str(&unstick(&server, &["archive", "restore", &one, "-o", "json"])?)?;
+    ground.bed.namespace("restored").await?;
+    let again = ground.bed.submit_value("restored", restored).await?;
+    let begun = Instant::now();
+    while ground.bed.workflow(&again).await?["status"]["phase"] != "Succeeded" {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "the restored one never ends");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    operator.terminate(Duration::from_secs(20)).await.map(drop)
+}
+
+/// A store that is gone: nothing is deleted, it is said why, and all goes on by itself when it is back. What somebody else
+/// deletes meanwhile is counted as lost, and a hold keeps what it is on.
+pub async fn while_the_store_is_gone_nothing_goes(ground: &Ground) -> Result<()> {
+    const NAMESPACE: &str = "storeless";
+    ground.install().await?;
+    grant(&ground.bed).await?;
+    ground.bed.namespace(NAMESPACE).await?;
+    let path = folder(&ground.bed, "comes-and-goes").await?;
+    policy(&ground.bed, NAMESPACE, "comes-and-goes", "2s").await?;
+    let mut operator = ground.operator("patient").await?;
+    // Open, then gone.
+    let away = path.with_extension("away");
+    until(&operator, "unstick_archive_location_ready{location=\"comes-and-goes\"} 1").await?;
+    std::fs::rename(&path, &away)?;
+    let runs = ground.gates(NAMESPACE, "run", 3, Some(1)).await?;
+    ground.all_finished(NAMESPACE).await?;
+    until(&operator, "unstick_archive_failures_total{policy=\"keep\"}").await?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    ensure!(there(ground, NAMESPACE).await?.len() == runs.len(), "something was deleted without a store");
+    let text = super::seen::scrape(&operator).await?;
+    ensure!(text.contains("unstick_archive_backlog{policy=\"keep\"} 3"), "no backlog of three:\n{text}");
+
+    ground.bed.delete_workflow(&runs[2]).await?;
+    until(&operator, "unstick_archive_lost_total{policy=\"keep\"} 1").await?;
+    let hold = json!({"metadata": {"annotations": {"unstick.dev/hold": "audit"}}});
+    ground.bed.patch_workflow(&runs[0], &hold).await?;
+    std::fs::rename(&away, &path)?;
+    let begun = Instant::now();
+    while there(ground, NAMESPACE).await? != [runs[0].name.clone()] {
+        ensure!(begun.elapsed() < Duration::from_secs(120), "the others stay:\n{}", operator.tail(20));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    until(&operator, "unstick_deletions_blocked_total{reason=\"Hold\"}").await?;
+    ensure!(!files(&path.join("workflow-archives").join(NAMESPACE).join(&runs[0].name), ".json.gz").is_empty(), "a hold keeps, and archives");
+    let unhold = json!({"metadata": {"annotations": {"unstick.dev/hold": null}}});
+    ground.bed.patch_workflow(&runs[0], &unhold).await?;
+    all_gone(ground, NAMESPACE, &operator, Duration::from_secs(60)).await?;
+    operator.terminate(Duration::from_secs(20)).await.map(drop)
+}
+
+/// Waits until a scrape has this.
+async fn until(operator: &Operator, text: &str) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let page = super::seen::scrape(operator).await?;
+        if page.contains(text) && !page.contains(&format!("{text} 0")) {
+            return Ok(());
+        }
+        let ours: Vec<_> = page.lines().filter(|l| l.contains("archive") || l.contains("delet")).collect();
+        ensure!(begun.elapsed() < Duration::from_secs(60), "never {text}: {ours:#?}\n{}", operator.tail(20));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }

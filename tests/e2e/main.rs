@@ -104,6 +104,8 @@ fn main() -> ExitCode {
         trial(t, "observe::a_silent_watch_is_opened_anew", observe::a_silent_watch_is_opened_anew),
         trial(t, "failover::the_leader_is_killed_in_the_middle_of_a_crowd", failover::the_leader_is_killed),
         trial(t, "keep::finished_runs_are_kept_and_then_deleted", keep::finished_runs_are_kept_and_then_deleted),
+        trial(t, "keep::into_a_bucket_and_back", keep::into_a_bucket_and_back),
+        trial(t, "keep::while_the_store_is_gone_nothing_goes", keep::while_the_store_is_gone_nothing_goes),
         alone(t, "poison::is_counted_and_named_and_the_others_go_on", poison::on_the_real_server),
         alone(t, "poison::what_no_server_should_send_stops_nobody", poison::unsendable::run),
         trial(t, "policies::every_invalid_one_is_refused_in_words", |g| policies::run(g.client.clone())),

@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kube::Client;
 use tokio::sync::Semaphore;
 
+use crate::archive::store::Fingerprint;
+
 pub use open::Open;
 pub use place::{Opening, Tried, follow_place};
 
@@ -45,6 +47,20 @@ impl Hands {
             Some(place) => places.insert(name.to_owned(), place),
             None => places.remove(name),
         };
+    }
+
+    /// Writes what waits for the catalogues; for the end of the process.
+    pub async fn flush(&self) {
+        let places: Vec<Arc<Open>> =
+            self.places.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for place in places {
+            place.flush(self.clock.now().into()).await;
+        }
+    }
+
+    fn place_of(&self, fingerprint: &Fingerprint) -> Option<Arc<Open>> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.values().find(|p| p.location.fingerprint == *fingerprint).cloned()
     }
 
     fn place(&self, name: &str) -> Option<Arc<Open>> {

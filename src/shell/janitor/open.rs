@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::api::time::Time;
 use crate::archive::catalogue::Row;
+use crate::archive::catalogue::generation::append;
 use crate::archive::key::Kind;
 use crate::archive::manifest::{self, Manifest};
 use crate::archive::store::{Location, Store, StoreError};
@@ -19,6 +21,19 @@ pub struct Open {
 impl Open {
     pub fn new(store: Arc<dyn Store>, location: Location) -> Self {
         Self { store, location, rows: Rows::default() }
+    }
+
+    /// Writes the lines that wait as one batch for each day and namespace; what can't be written waits on.
+    pub async fn flush(&self, now: Time) {
+        let rows = self.rows.take();
+        if rows.is_empty() {
+            return;
+        }
+        if let Err(error) = append(&*self.store, &self.location.layout, &rows, now).await {
+            let (location, lines) = (&self.location.name, rows.len());
+            tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
+            rows.into_iter().for_each(|row| self.rows.add(row));
+        }
     }
 
     /// Size of the archive that a hint names, if its manifest says that it is of this run.

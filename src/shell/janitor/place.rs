@@ -8,6 +8,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::Open;
 use super::connect::{connect, fingerprint, prefix, unopened};
@@ -43,6 +44,8 @@ pub struct Opening {
     pub clock: Arc<ServerClock>,
     pub namespace: String,
     pub cluster: String,
+    /// How often the catalogue gets its batches: more often makes more and smaller ones.
+    pub flush_every: Duration,
 }
 
 /// Opens and tries a location until the handle is aborted.
@@ -73,8 +76,14 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
             if tell.send(Tried { name: name.clone(), generation: object.metadata.generation, place, open: found.open }).await.is_err() {
                 return;
             }
-            tokio::time::sleep(if ready { Duration::from_secs(every) } else { AGAIN.min(Duration::from_secs(every)) })
-                .await;
+            let wait = if ready { Duration::from_secs(every) } else { AGAIN.min(Duration::from_secs(every)) };
+            let next = Instant::now() + wait;
+            while Instant::now() < next {
+                tokio::time::sleep_until((Instant::now() + opening.flush_every).min(next)).await;
+                if let Some(open) = &open {
+                    open.flush(opening.clock.now().into()).await;
+                }
+            }
         }
     })
 }

@@ -13,12 +13,14 @@ use super::{Hands, Open};
 use crate::api::policy::Redaction as Wanted;
 use crate::api::reasons::{KeepReason, LocationReason};
 use crate::api::workflow::codec::MAX_DECODED;
+use crate::archive::catalogue::row::Deletion;
+use crate::archive::catalogue::Row;
 use crate::archive::digest::Digest;
 use crate::archive::keep::{KeepError, KeepOptions, keep};
 use crate::archive::redaction::{Redaction, Rules};
 use crate::archive::store::{Fingerprint, StoreError};
 use crate::archive::verify::{Hint, VerifyError, verify_for_delete};
-use crate::watchdog::janitor::job::{Job, Kept, Outcome, Target, Task};
+use crate::watchdog::janitor::job::{Job, Kept, Outcome, Permit, Target, Task};
 use crate::watchdog::janitor::run::{ARCHIVED, Mark};
 
 /// How long a job may take in all; what hangs longer is tried again.
@@ -56,8 +58,13 @@ impl Hands {
                     Err(other) => Ok(Outcome::NotVerified(other.to_string())),
                 }
             }
-            Task::Delete { resource_version, permit } => {
-                Ok(super::delete::delete(self.client.clone(), target, &resource_version, permit).await)
+            Task::Delete { resource_version, permit, policy } => {
+                let told = self.deletion(&permit, &policy);
+                let outcome = super::delete::delete(self.client.clone(), target, &resource_version, permit).await;
+                if let (Outcome::Deleted, Some((place, row))) = (&outcome, told) {
+                    place.rows.add(row);
+                }
+                Ok(outcome)
             }
         }
     }
@@ -155,6 +162,22 @@ impl Hands {
         }
         let list: List = serde_json::from_str(&text).map_err(|e| Outcome::Failed(format!("its events: {e}")))?;
         Ok(list.items)
+    }
+
+    /// What the catalogue is to say of a deletion.
+    fn deletion(&self, permit: &Permit, policy: &str) -> Option<(Arc<Open>, Row)> {
+        let archive = permit.archive()?;
+        let place = self.place_of(archive.fingerprint())?;
+        let row = Row::deletion(&Deletion {
+            facts: archive.facts(),
+            cluster: &place.location.cluster,
+            fingerprint: archive.fingerprint(),
+            archive: Some((archive.key(), archive.digest())),
+            deleted_at: self.clock.now().into(),
+            policy,
+            reason: "TimeToLive",
+        });
+        Some((place, row))
     }
 
     fn opened(&self, location: &str) -> Result<Arc<Open>, Outcome> {

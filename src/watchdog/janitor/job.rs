@@ -36,7 +36,12 @@ pub enum Task {
     /// Read the live object and, where a location is given, prove its archive.
     Examine { proof: Option<(String, Redaction, Option<Mark>)> },
     /// Delete the very object that was examined.
-    Delete { resource_version: String, permit: Permit },
+    Delete {
+        resource_version: String,
+        permit: Permit,
+        /// `kind/name` or `kind/namespace/name` of the policy, for the catalogue.
+        policy: String,
+    },
 }
 
 /// What allows a delete. Made in this module's parent only, by judging the policy that governs now.
@@ -59,6 +64,14 @@ impl Permit {
             Ground::NotRequired { policy, generation } => {
                 format!("policy {policy} generation {generation} requires no archive")
             }
+        }
+    }
+
+    /// The archive that was proven, where one was asked for.
+    pub fn archive(&self) -> Option<&VerifiedArchive> {
+        match &self.0 {
+            Ground::Verified(archive) => Some(archive),
+            Ground::NotRequired { .. } => None,
         }
     }
 

@@ -198,7 +198,9 @@ fn cleanup(mode: &str) -> Value {
 
 fn deletes(job: Option<Job>) -> (Target, String, Permit) {
     match job {
-        Some(Job { target, task: Task::Delete { resource_version, permit }, .. }) => (target, resource_version, permit),
+        Some(Job { target, task: Task::Delete { resource_version, permit, .. }, .. }) => {
+            (target, resource_version, permit)
+        }
         other => panic!("no delete: {other:?}"),
     }
 }

@@ -233,9 +233,13 @@ impl Watchdog {
         };
         let budget = cleanup.budget;
         let key = policy.key.clone();
+        let name = match &key.namespace {
+            Some(namespace) => format!("{}/{namespace}/{}", key.kind(), key.name),
+            None => format!("{}/{}", key.kind(), key.name),
+        };
         self.janitor.spent.entry(key).or_default().take(budget.as_ref(), now);
         self.janitor.deleting.insert(entry.run.run.uid);
-        self.start(slot, Task::Delete { resource_version: live.resource_version.clone(), permit: Permit(ground) })
+        self.start(slot, Task::Delete { resource_version: live.resource_version.clone(), permit: Permit(ground), policy: name })
     }
 
     fn again(&mut self, slot: Slot, now: Secs) {
