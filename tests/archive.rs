@@ -11,6 +11,8 @@ mod canonical;
 mod catalogue;
 #[path = "archive/cold.rs"]
 mod cold;
+#[path = "archive/commands.rs"]
+mod commands;
 #[path = "archive/folder.rs"]
 mod folder;
 #[path = "archive/keeping.rs"]

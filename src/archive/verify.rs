@@ -9,8 +9,9 @@
 //! }
 //! ```
 //! ```compile_fail
-//! fn forge(uid: String) -> unstick::archive::verify::VerifiedArchive {
-//!     unstick::archive::verify::VerifiedArchive { uid, ..todo!() }
+//! use unstick::archive::verify::VerifiedArchive;
+//! fn forge(old: VerifiedArchive, key: String) -> VerifiedArchive {
+//!     VerifiedArchive { key, ..old }
 //! }
 //! ```
 //! ```compile_fail

@@ -1,5 +1,6 @@
 //! `unstick archive list`: what is in the catalogue.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -41,7 +42,7 @@ pub struct ListArgs {
     /// The workflow of this uid
     #[arg(long, value_name = "UID")]
     pub uid: Option<String>,
-    /// Runs of this template or CronWorkflow; * stands for any text
+    /// Runs of this template or `CronWorkflow`; * stands for any text
     #[arg(long, value_name = "NAME")]
     pub template: Option<String>,
     /// Runs that ended so, such as Failed; separated by commas
@@ -296,7 +297,7 @@ pub(super) fn render(found: &Found, args: &ListArgs, screen: Screen) -> anyhow::
     if !args.no_headers {
         let stored: u64 = found.items.iter().map(|item| item.stored_bytes).sum();
         let of = if found.all > found.items.len() { format!(" of {}", found.all) } else { String::new() };
-        out.push_str(&format!("{}{of}, {} stored.\n", count(found.items.len(), "archive"), size(stored)));
+        let _ = writeln!(out, "{}{of}, {} stored.", count(found.items.len(), "archive"), size(stored));
     }
     Ok(out)
 }

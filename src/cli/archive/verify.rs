@@ -157,16 +157,12 @@ async fn judge(place: &Place, stem: Stem, pair: Pair) -> Result<(Option<Verifica
         Some(VerificationItem { namespace, name, key: key.clone(), state, message })
     };
     let differs = |message: String| Ok((finding(State::Differs, message), 0));
-    let manifest = match pair.manifest {
-        true => match place.store.get(&place.layout.manifest(&stem), manifest::LARGEST).await? {
-            Some(object) => match Manifest::read(&object.bytes) {
-                Some(manifest) => Some(manifest),
-                None => return differs("its manifest can't be read".to_owned()),
-            },
-            None => None,
-        },
-        false => None,
-    };
+    let object =
+        if pair.manifest { place.store.get(&place.layout.manifest(&stem), manifest::LARGEST).await? } else { None };
+    let manifest = object.as_ref().and_then(|object| Manifest::read(&object.bytes));
+    if object.is_some() && manifest.is_none() {
+        return differs("its manifest can't be read".to_owned());
+    }
     let Some(body) = pair.body else {
         return Ok((finding(State::Missing, "there is a manifest and no archive".to_owned()), 0));
     };
