@@ -7,8 +7,12 @@ mod answers;
 mod bucket;
 #[path = "archive/canonical.rs"]
 mod canonical;
+#[path = "archive/catalogue.rs"]
+mod catalogue;
 #[path = "archive/cold.rs"]
 mod cold;
+#[path = "archive/commands.rs"]
+mod commands;
 #[path = "archive/folder.rs"]
 mod folder;
 #[path = "archive/keeping.rs"]
@@ -24,6 +28,8 @@ mod mutants;
 mod probing;
 #[path = "archive/redacted.rs"]
 mod redacted;
+#[path = "archive/restoring.rs"]
+mod restoring;
 #[path = "archive/runs.rs"]
 mod runs;
 #[path = "archive/verifying.rs"]

@@ -1,6 +1,8 @@
 //! The command line: words (golden files), exit codes, both sources.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cli/archive.rs"]
+mod archive;
 #[path = "cli/checks.rs"]
 mod checks;
 #[path = "cli/cluster.rs"]

@@ -4,6 +4,8 @@
 //! ours) and what is redacted. Two texts of the same run give the same bytes, whatever the order of keys, white space,
 //! escapes, or the way Argo keeps the nodes.
 
+use std::cell::OnceCell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -100,13 +102,14 @@ pub fn canonical(live: &str, rules: &Redaction) -> Result<Canonical, NotArchivab
         return Err(NotArchivable::TooLarge);
     }
     // What is decoded has to outlive the tree, which borrows from it.
-    let decoded;
+    let decoded = OnceCell::new();
     let mut tree = Tree::default();
     let mut root = tree.read(live, UNREAD)?;
     root = with_kind(&mut tree, root)?;
     refuse_offloaded(&tree, root)?;
-    decoded = unpack_nodes(&tree, root)?;
-    if let Some((nodes, _)) = &decoded {
+    let unpacked = unpack_nodes(&tree, root)?;
+    let decoded: &Option<(String, Codec)> = decoded.get_or_init(|| unpacked);
+    if let Some((nodes, _)) = decoded {
         root = put_nodes(&mut tree, root, nodes)?;
     }
     let facts = RunFacts::read(&tree, root, rules)?;

@@ -32,7 +32,7 @@ pub struct RunFacts {
     pub started: Option<Time>,
     /// `None` = it hasn't finished.
     pub finished: Option<Time>,
-    /// The WorkflowTemplate or ClusterWorkflowTemplate it was made of.
+    /// The `WorkflowTemplate` or `ClusterWorkflowTemplate` it was made of.
     pub template: Option<String>,
     pub cron_workflow: Option<String>,
     pub labels: BTreeMap<String, String>,
@@ -41,7 +41,7 @@ pub struct RunFacts {
     /// Resource time in seconds, as Argo estimates it.
     pub resources_duration: BTreeMap<String, i64>,
     pub nodes: u32,
-    /// Whether it has had nodes at all: a run without any is complete without.
+    /// Of all its Suspend nodes together.
     pub suspended_seconds: i64,
     pub longest_suspension_seconds: i64,
     /// Argo deletes artifacts of it when it is deleted.
@@ -50,7 +50,7 @@ pub struct RunFacts {
 
 impl RunFacts {
     pub(super) fn read<'a>(tree: &Tree<'a>, root: Value<'a>, rules: &Redaction) -> Result<Self, NotArchivable> {
-        let own = |path: &[&str]| tree.text(root, path).map(|t| t.into_owned()).unwrap_or_default();
+        let own = |path: &[&str]| tree.text(root, path).map(std::borrow::Cow::into_owned).unwrap_or_default();
         let time = |path: &[&str]| tree.text(root, path).and_then(|t| instant(&t));
         let mut facts = Self {
             uid: own(&["metadata", "uid"]),
@@ -70,7 +70,9 @@ impl RunFacts {
             }
         }
         facts.labels = tree.at(root, &["metadata", "labels"]).map(|labels| strings(tree, labels)).unwrap_or_default();
-        let label = |key: &str| facts.labels.get(key).filter(|v| !v.is_empty()).cloned();
+        // Of the labels themselves: the map of the facts may be cut short.
+        let label =
+            |key: &str| tree.text(root, &["metadata", "labels", key]).filter(|v| !v.is_empty()).map(|v| cut(&v));
         facts.template = label(LABEL_TEMPLATE)
             .or_else(|| label(LABEL_CLUSTER_TEMPLATE))
             .or_else(|| tree.text(root, &["spec", "workflowTemplateRef", "name"]).map(|t| cut(&t)));

@@ -250,14 +250,53 @@ fn unescape(quoted: Quoted<'_>) -> Result<Cow<'_, str>, NoTree> {
 /// An escape stands for half a character.
 pub fn write_text(out: &mut Vec<u8>, inner: &str, escaped: bool) -> Result<(), NoTree> {
     out.push(b'"');
-    if escaped {
-        write_escaped(out, &unescape(Quoted { inner, escaped })?);
-    } else {
-        // Without escapes it has nothing that would need one.
-        out.extend_from_slice(inner.as_bytes());
+    let mut rest = inner.as_bytes();
+    // Without escapes it has nothing that would need one.
+    while escaped && let Some(at) = memchr::memchr(b'\\', rest) {
+        let (before, from) = rest.split_at(at);
+        out.extend_from_slice(before);
+        rest = write_escape(out, from)?;
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
     Ok(())
+}
+
+/// Writes the escape that `from` begins with in its canonical form, and returns what is behind it.
+fn write_escape<'a>(out: &mut Vec<u8>, from: &'a [u8]) -> Result<&'a [u8], NoTree> {
+    match from {
+        [b'\\', b'/', rest @ ..] => {
+            out.push(b'/');
+            Ok(rest)
+        }
+        [b'\\', b'u', rest @ ..] => {
+            let (first, rest) = unit(rest)?;
+            let second = match rest {
+                [b'\\', b'u', low @ ..] if (0xd800..0xdc00).contains(&first) => Some(unit(low)?),
+                _ => None,
+            };
+            let (code, rest) = match second {
+                Some((low @ 0xdc00..0xe000, rest)) => (0x1_0000 + ((first - 0xd800) << 10) + (low - 0xdc00), rest),
+                _ => (first, rest),
+            };
+            let character = char::from_u32(code).ok_or(NoTree::HalfCharacter)?;
+            write_escaped(out, character.encode_utf8(&mut [0; 4]));
+            Ok(rest)
+        }
+        // The short ones are canonical as they are; the cursor has let no others pass.
+        [slash, byte, rest @ ..] => {
+            out.extend_from_slice(&[*slash, *byte]);
+            Ok(rest)
+        }
+        _ => Err(NoTree::Broken),
+    }
+}
+
+/// Four hexadecimal digits.
+fn unit(digits: &[u8]) -> Result<(u32, &[u8]), NoTree> {
+    let (four, rest) = digits.split_at_checked(4).ok_or(NoTree::Broken)?;
+    let text = std::str::from_utf8(four).map_err(|_| NoTree::Broken)?;
+    u32::from_str_radix(text, 16).map(|unit| (unit, rest)).map_err(|_| NoTree::Broken)
 }
 
 /// Writes what stands between the quotes of a string.

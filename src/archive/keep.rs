@@ -10,7 +10,7 @@ use super::catalogue::Row;
 use super::digest::Digest;
 use super::gzip;
 use super::key::{Stem, stamp};
-use super::manifest::{self, Beside, Manifest, Stored};
+use super::manifest::{self, Beside, Manifest, Written};
 use super::redaction::Redaction;
 use super::store::{Bytes, Fault, Fingerprint, Location, Meta, Put, Store, StoreError};
 use super::verify::{self, VerifyError};
@@ -166,11 +166,10 @@ async fn put_and_compare(
     };
     let (stored, created) = match (put, stored) {
         // The reply may have got lost after the object was written: what is there decides.
-        (Err(_), Ok(Some(stored))) => (stored, None),
+        (Err(_) | Ok(Put::Exists | Put::Raced), Ok(Some(stored))) => (stored, None),
         (Err(error), _) | (Ok(_), Err(error)) => return Err(error.into()),
         (Ok(_), Ok(None)) => return Err(KeepError::NotReadableYet { key: key.to_owned() }),
         (Ok(Put::Created { version_id }), Ok(Some(stored))) => (stored, Some(version_id)),
-        (Ok(Put::Exists | Put::Raced), Ok(Some(stored))) => (stored, None),
     };
     let compared = if mutant::on("digest-with-itself") {
         gzip::digest(&stored.bytes, LARGEST).map(|_| canonical.digest)
@@ -231,7 +230,7 @@ fn manifest_of(
     location: &Location,
     options: &KeepOptions<'_>,
 ) -> Manifest {
-    let stored = Stored {
+    let copy = Written {
         location,
         key,
         bytes: length as u64,
@@ -242,7 +241,7 @@ fn manifest_of(
         stuck_seconds: options.stuck_seconds,
         rules: options.rules.rules(),
     };
-    Manifest::new(canonical, stored)
+    Manifest::new(canonical, copy)
 }
 
 /// Puts the manifest; the one that is there already, if it is of the same archive, stays.

@@ -133,7 +133,7 @@ pub struct Manifest {
 }
 
 /// What is stored, for a manifest.
-pub(super) struct Stored<'a> {
+pub(super) struct Written<'a> {
     pub location: &'a Location,
     pub key: &'a str,
     pub bytes: u64,
@@ -146,7 +146,7 @@ pub(super) struct Stored<'a> {
 }
 
 impl Manifest {
-    pub(super) fn new(canonical: &Canonical, stored: Stored<'_>) -> Self {
+    pub(super) fn new(canonical: &Canonical, stored: Written<'_>) -> Self {
         let nodes = match canonical.decoded {
             None => "Inline",
             Some(Codec::Gzip) => "Gzip",

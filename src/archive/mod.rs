@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod query;
 pub mod redaction;
 pub mod restore;
+#[allow(clippy::disallowed_methods, reason = "the stores are where the outside world is")]
 pub mod store;
 pub mod verify;
 mod write;

@@ -72,13 +72,12 @@ pub fn restore(archived: &[u8], options: &RestoreOptions) -> Result<Restored, No
     let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
     let name = text("name");
     let mut own = Map::new();
-    match &options.name {
-        Some(name) => own.insert("name".into(), name.as_str().into()),
-        None => {
-            let generated = metadata["generateName"].as_str().filter(|g| !g.is_empty()).map(str::to_owned);
-            own.insert("generateName".into(), generated.unwrap_or_else(|| generate_name(&name)).into())
-        }
-    };
+    if let Some(name) = &options.name {
+        own.insert("name".into(), name.as_str().into());
+    } else {
+        let generated = metadata["generateName"].as_str().filter(|g| !g.is_empty()).map(str::to_owned);
+        own.insert("generateName".into(), generated.unwrap_or_else(|| generate_name(&name)).into());
+    }
     own.insert("namespace".into(), options.namespace.clone().unwrap_or_else(|| text("namespace")).into());
     let mut labels = kept(&metadata["labels"], RUN_LABELS);
     // A label takes 63 characters; a name may have more.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+use super::archive::ArchiveCommand;
 use super::check::CheckArgs;
 use super::explain::ExplainArgs;
 use super::policy::PolicyCommand;
@@ -64,6 +65,9 @@ pub enum Command {
     /// Work on policies as files
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Find archived workflows, get them back and check them; needs no cluster
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
     /// Print the CRDs of this version: unstick crds | kubectl apply --server-side -f -
     Crds,
     /// Run the operator

@@ -11,6 +11,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::api::{crds, default_policy};
 
+pub mod archive;
 pub mod args;
 pub mod check;
 pub mod columns;
@@ -156,6 +157,7 @@ fn dispatch(cli: Cli, program: &'static str, io: &mut Io<'_>, parts: Parts) -> a
             say(io, &default_policy::init_text(namespace.as_deref()))?;
             Ok(Exit::Fine)
         }
+        Command::Archive(command) => archive::run(command, &global, screen, io),
         Command::Crds => {
             for crd in crds::all() {
                 let text = crds::yaml(crd).context("can't write YAML")?;

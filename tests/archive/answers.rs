@@ -1,5 +1,6 @@
 //! A server that answers as it is told, byte for byte, and remembers what it was asked.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -83,7 +84,7 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Asked>>, script: &Script) {
             Answer::Say(status, headers, body) => {
                 let mut text = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n", body.len());
                 for (name, value) in headers {
-                    text.push_str(&format!("{name}: {value}\r\n"));
+                    let _ = write!(text, "{name}: {value}\r\n");
                 }
                 text.push_str("\r\n");
                 let mut all = text.into_bytes();

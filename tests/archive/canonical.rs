@@ -289,12 +289,14 @@ fn another_text(value: &Value, seed: &mut u64, out: &mut String) {
 fn another_string(text: &str, how: usize, out: &mut String) {
     out.push('"');
     for (at, c) in text.chars().enumerate() {
-        if (at + how) % 3 == 0 || c.is_control() || c == '"' || c == '\\' {
+        if (at + how).is_multiple_of(3) || c.is_control() || c == '"' || c == '\\' {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                out.push_str(&if how % 2 == 0 { format!("\\u{unit:04x}") } else { format!("\\u{unit:04X}") });
+                let text = format!("\\u{unit:04x}");
+                let upper = format!("\\u{unit:04X}");
+                out.push_str(if how.is_multiple_of(2) { &text } else { &upper });
             }
-        } else if c == '/' && how % 2 == 0 {
+        } else if c == '/' && how.is_multiple_of(2) {
             out.push_str("\\/");
         } else {
             out.push(c);

@@ -56,12 +56,11 @@ pub(super) async fn complete(store: &dyn Store, layout: &Layout, number: u32) ->
 /// # Errors
 /// Not all lines are there.
 pub async fn append(store: &dyn Store, layout: &Layout, rows: &[Row], now: Time) -> Result<(), StoreError> {
-    let mut into = match current(store, layout).await? {
-        Some(number) => number,
-        None => {
-            complete(store, layout, 1).await?;
-            1
-        }
+    let mut into = if let Some(number) = current(store, layout).await? {
+        number
+    } else {
+        complete(store, layout, 1).await?;
+        1
     };
     loop {
         write(store, layout, into, rows, now).await?;

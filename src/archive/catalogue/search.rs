@@ -133,7 +133,7 @@ impl Entries {
     pub fn sorted(self) -> Vec<Entry> {
         let mut all: Vec<Entry> = self.0.into_values().collect();
         let when = |entry: &Entry| entry.row().and_then(|r| r.summary.finished_at.or(r.archived_at).or(r.deleted_at));
-        all.sort_by(|a, b| when(b).cmp(&when(a)));
+        all.sort_by_key(|entry| std::cmp::Reverse(when(entry)));
         all
     }
 }

@@ -56,23 +56,19 @@ impl S3 {
             return Err(invalid("the endpoint must begin with https:// or http://"));
         }
         let client = http_client(settings.ca_bundle.as_deref())?;
-        let (mut config, credentials) = match &settings.credentials {
-            Some(own) => {
-                let token = own.session_token.clone().filter(|t| !t.is_empty());
-                let fixed =
-                    Credentials::new(&own.access_key_id, &own.secret_access_key, token, None, "ArchiveLocation");
-                let fixed = SharedCredentialsProvider::new(fixed);
-                let region = if settings.region.is_empty() { ANY_REGION } else { &settings.region };
-                let config = aws_sdk_s3::config::Builder::new()
-                    .behavior_version(BehaviorVersion::latest())
-                    .region(Region::new(region.to_owned()))
-                    .credentials_provider(fixed.clone());
-                (config, Some(fixed))
-            }
-            None => {
-                let chain = default_chain(&settings, client.clone()).await;
-                (aws_sdk_s3::config::Builder::from(&chain), chain.credentials_provider())
-            }
+        let (mut config, credentials) = if let Some(own) = &settings.credentials {
+            let token = own.session_token.clone().filter(|t| !t.is_empty());
+            let fixed = Credentials::new(&own.access_key_id, &own.secret_access_key, token, None, "ArchiveLocation");
+            let fixed = SharedCredentialsProvider::new(fixed);
+            let region = if settings.region.is_empty() { ANY_REGION } else { &settings.region };
+            let config = aws_sdk_s3::config::Builder::new()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new(region.to_owned()))
+                .credentials_provider(fixed.clone());
+            (config, Some(fixed))
+        } else {
+            let chain = default_chain(&settings, client.clone()).await;
+            (aws_sdk_s3::config::Builder::from(&chain), chain.credentials_provider())
         };
         if !settings.own_endpoint() {
             config = config.endpoint_url(&settings.endpoint);

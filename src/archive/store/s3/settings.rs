@@ -1,7 +1,7 @@
 //! How a bucket is reached: what an `ArchiveLocation` says of it, as plain values.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 /// Of one bucket.
@@ -107,7 +107,7 @@ impl S3Settings {
                 if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
                     out.push(char::from(byte));
                 } else {
-                    out.push_str(&format!("%{byte:02X}"));
+                    let _ = write!(out, "%{byte:02X}");
                 }
             }
             out

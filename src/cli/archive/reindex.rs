@@ -1,0 +1,43 @@
+//! `unstick archive reindex`: the catalogue made anew.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::place::{PlaceArgs, told};
+use super::progress::bar;
+use crate::api::time::Time;
+use crate::archive::catalogue::reindex::{Reindexed, reindex};
+use crate::cli::Io;
+use crate::cli::words::count;
+
+/// Flags of `unstick archive reindex`.
+#[derive(Args, Clone, Debug)]
+pub struct ReindexArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Exit with 0 also when manifests are damaged
+    #[arg(long)]
+    pub exit_zero: bool,
+}
+
+pub(super) async fn run(args: &ReindexArgs, io: &mut Io<'_>) -> anyhow::Result<Reindexed> {
+    let place = args.place.open().await?;
+    let bar = bar("manifests", None, io);
+    let now = Time::new(Timestamp::now());
+    let mut seen = |count: usize| bar.set_position(count as u64);
+    let done = reindex(place.store.as_ref(), &place.layout, now, &mut seen).await;
+    bar.finish_and_clear();
+    done.map_err(|e| told(&e))
+}
+
+/// For people.
+pub(super) fn render(done: &Reindexed) -> String {
+    let (archives, deletions) = (count(done.archives, "archive"), count(done.deletions, "deletion"));
+    let mut out = format!("generation {}: {archives}, {deletions}\n", done.generation);
+    for key in &done.damaged {
+        let _ = writeln!(out, "damaged: {key}");
+    }
+    out
+}
