@@ -92,7 +92,6 @@ impl Body for ReplyBody {
             },
             Source::Drip { rest, step, pause, timer } => {
                 if rest.is_empty() {
-                    this.sent.handed_over();
                     return Poll::Ready(None);
                 }
                 if timer.as_mut().poll(context).is_pending() {
@@ -100,6 +99,10 @@ impl Body for ReplyBody {
                 }
                 *timer = Box::pin(sleep(*pause));
                 let some = rest.split_to((*step).min(rest.len()));
+                // Nobody asks for more than the head has told.
+                if rest.is_empty() {
+                    this.sent.handed_over();
+                }
                 Poll::Ready(Some(Ok(Frame::data(some))))
             }
         }

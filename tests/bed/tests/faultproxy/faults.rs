@@ -76,6 +76,11 @@ async fn refused_until_it_ends() {
     assert_eq!(get(&proxy, "/b/k").await.status(), 200);
     assert_eq!(tiny.asked().len(), 1);
 
+    let rule = script.add(Which::put("*"), Fault::Refuse);
+    assert!(put(&proxy, "/b/k", "").await.closed);
+    assert_eq!(rule.remove(), 1);
+    assert_eq!(put(&proxy, "/b/k", "").await.status(), 200);
+
     proxy.refuse();
     wait_for_closed(&proxy).await;
     proxy.open();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use unstick_bed::FaultProxy;
-use unstick_bed::faultproxy::{Phase, Which, plans};
+use unstick_bed::faultproxy::{Fault, Phase, Which, plans};
 
 use crate::tiny::{BODY, pair, put};
 
@@ -99,8 +99,9 @@ async fn what_a_killed_program_asked_last_never_arrives() {
     read(&mut client).await;
     ask(&mut client, "/b/next").await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    drop(client);
     standing.abandon();
+    // Also where the program's end isn't noticed at once.
+    assert_eq!(read(&mut client).await, None);
     // Whoever comes afterwards is served.
     put(&proxy, "/b/again", "x").await;
     let paths: Vec<String> = tiny.asked().into_iter().map(|(line, _)| line).collect();
@@ -126,6 +127,27 @@ async fn after_a_reply_without_a_body() {
     let standing = hold.reached(LIMIT).await.unwrap();
     assert!(read(&mut client).await.unwrap().starts_with("HTTP/1.1 200"));
     standing.proceed().unwrap();
+}
+
+/// It counts when it has left, not when it is about to.
+#[tokio::test]
+async fn a_reply_that_nobody_reads_has_not_been_sent() {
+    let (_tiny, script, proxy) = pair().await;
+    script.add(Which::any(), Fault::OtherBody(vec![b'x'; 32 << 20].into()));
+    let mut hold = script.hold(Which::any(), Phase::AfterReply);
+    let mut client = connected(&proxy).await;
+    ask(&mut client, "/b/k").await;
+    assert!(hold.reached(Duration::from_millis(300)).await.is_err());
+    let reading = async { while read(&mut client).await.is_some_and(|text| !text.is_empty()) {} };
+    let (standing, ()) = tokio::join!(hold.reached(LIMIT), reading);
+    standing.unwrap().proceed().unwrap();
+    // Nor one that is only half out.
+    script.clear();
+    script.add(Which::any(), Fault::Drip { bytes_per_second: 20 });
+    let mut hold = script.hold(Which::any(), Phase::AfterReply);
+    ask(&mut client, "/b/k").await;
+    assert!(hold.reached(Duration::from_millis(300)).await.is_err());
+    hold.reached(LIMIT).await.unwrap().proceed().unwrap();
 }
 
 /// A program of three calls has nine places to be killed at, and each is reached.
