@@ -138,9 +138,9 @@ fn exit_codes_of_the_binary() {
 #[test]
 fn crds_version_and_completion() {
     let (code, crds, _) = binary(&["crds"], "");
-    assert_eq!((code, crds.matches("kind: CustomResourceDefinition").count()), (0, 4));
+    assert_eq!((code, crds.matches("kind: CustomResourceDefinition").count()), (0, 5));
     let all: Vec<serde_json::Value> = serde_saphyr::from_multiple(&crds).unwrap();
-    assert_eq!(all.len(), 4);
+    assert_eq!(all.len(), 5);
     let (_, version, _) = binary(&["version", "-o", "json"], "");
     let version: serde_json::Value = serde_json::from_str(&version).unwrap();
     assert_eq!((&version["kind"], &version["version"]), (&"Version".into(), &env!("CARGO_PKG_VERSION").into()));

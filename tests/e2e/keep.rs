@@ -203,8 +203,7 @@ pub async fn into_a_bucket_and_back(ground: &Ground) -> Result<()> {
     // Back: the restored one runs to success on the real controller.
     let one = format!("{NAMESPACE}/{}", runs[0].name);
     let restored: Value = serde_json::from_str(&unstick(&server, &["archive", "restore", &one, "-o", "json"])?)?;
-    ground.bed.namespace("restored").await?;
-    let again = ground.bed.submit_value("restored", restored).await?;
+    let again = ground.bed.submit_value(NAMESPACE, restored).await?;
     let begun = Instant::now();
     while ground.bed.workflow(&again).await?["status"]["phase"] != "Succeeded" {
         ensure!(begun.elapsed() < Duration::from_secs(30), "the restored one never ends");

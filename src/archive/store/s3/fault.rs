@@ -80,6 +80,8 @@ pub fn of_answer(call: Call, answer: Answer<'_>) -> Fault {
         "EntityTooLarge" => Fault::TooLarge,
         "XMinioStorageFull" | "QuotaExceeded" | "InsufficientCapacity" => Fault::DiskFull,
         "NotImplemented" => Fault::Unsupported,
+        // Told inside of an answer that says 200.
+        "InternalError" | "ServiceUnavailable" => Fault::Server(answer.status.max(500)),
         "InvalidArgument"
         | "InvalidBucketName"
         | "InvalidStorageClass"
