@@ -22,12 +22,12 @@ static ALL: LazyLock<Vec<Value>> = LazyLock::new(|| {
         ArchiveLocation::crd(),
     ]
     .iter()
-        .filter_map(|crd| serde_json::to_value(crd).ok())
-        .map(|mut crd| {
-            tidy(&mut crd);
-            sort(crd)
-        })
-        .collect()
+    .filter_map(|crd| serde_json::to_value(crd).ok())
+    .map(|mut crd| {
+        tidy(&mut crd);
+        sort(crd)
+    })
+    .collect()
 });
 
 /// Every CRD as JSON, keys sorted.

@@ -129,11 +129,22 @@ mod tests {
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             assert!(!permitted(&method, workflows, Reach::Own), "{method}");
             assert!(!permitted(&method, "/api/v1/namespaces/etl/pods/a", Reach::Own), "{method}");
-            assert!(!permitted(&method, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowpolicies/a", Reach::Own), "{method}");
+            assert!(
+                !permitted(&method, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowpolicies/a", Reach::Own),
+                "{method}"
+            );
         }
         assert!(permitted(&Method::GET, workflows, Reach::Own));
-        assert!(permitted(&Method::PATCH, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowincidents/a/status", Reach::Own));
-        assert!(!permitted(&Method::PATCH, "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowincidents/a", Reach::Own));
+        assert!(permitted(
+            &Method::PATCH,
+            "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowincidents/a/status",
+            Reach::Own
+        ));
+        assert!(!permitted(
+            &Method::PATCH,
+            "/apis/unstick.dev/v1alpha1/namespaces/etl/workflowincidents/a",
+            Reach::Own
+        ));
         assert!(!permitted(&Method::DELETE, "/apis/coordination.k8s.io/v1/namespaces/etl/leases/a", Reach::Own));
         assert!(permitted(&Method::POST, "/apis/events.k8s.io/v1/namespaces/etl/events", Reach::Own));
     }

@@ -207,6 +207,5 @@ fn name_kind(value: &mut Value, kind: Kind) {
         Kind::Leases => "Lease",
     };
     value["kind"] = name.into();
-    value["apiVersion"] =
-        if name.starts_with(['W', 'C', 'A']) { "unstick.dev/v1alpha1" } else { "v1" }.into();
+    value["apiVersion"] = if name.starts_with(['W', 'C', 'A']) { "unstick.dev/v1alpha1" } else { "v1" }.into();
 }

@@ -245,7 +245,10 @@ pub async fn while_the_store_is_gone_nothing_goes(ground: &Ground) -> Result<()>
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     until(&operator, "unstick_deletions_blocked_total{reason=\"Hold\"}").await?;
-    ensure!(!files(&path.join("workflow-archives").join(NAMESPACE).join(&runs[0].name), ".json.gz").is_empty(), "a hold keeps, and archives");
+    ensure!(
+        !files(&path.join("workflow-archives").join(NAMESPACE).join(&runs[0].name), ".json.gz").is_empty(),
+        "a hold keeps, and archives"
+    );
     let unhold = json!({"metadata": {"annotations": {"unstick.dev/hold": null}}});
     ground.bed.patch_workflow(&runs[0], &unhold).await?;
     all_gone(ground, NAMESPACE, &operator, Duration::from_secs(60)).await?;

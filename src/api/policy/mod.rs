@@ -26,7 +26,9 @@ pub use remediation::{
     Action, AfterEnd, AfterEndType, AlertTrigger, Approval, Breaker, BreakerReset, Budget, BudgetAction, Limits,
     PerOwner, PerWorkflow, Remediation, Step, Window, WindowType,
 };
-pub use retention::{Archive, ArchiveInclude, Artifacts, Cleanup, CleanupRequire, KeepAtLeast, MaxDeletes, Redaction, Ttl};
+pub use retention::{
+    Archive, ArchiveInclude, Artifacts, Cleanup, CleanupRequire, KeepAtLeast, MaxDeletes, Redaction, Ttl,
+};
 pub use status::{DetectionCount, GovernedElsewhere, OldestStuck, PolicyStatus, RetentionBlock, RetentionStatus};
 
 /// Names of detections, steps, pauses and triggers.

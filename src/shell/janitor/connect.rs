@@ -50,9 +50,7 @@ pub async fn connect(
             S3::connect(settings).await.map(|s3| Arc::new(s3) as Arc<dyn Store>).map_err(|error| unopened(&error))
         }
         (None, Some(folder)) => Ok(Arc::new(Filesystem::new(&folder.path, FOLDER))),
-        (None, None) => {
-            Err((LocationReason::InvalidSpec, "neither spec.s3 nor spec.filesystem is there".to_owned()))
-        }
+        (None, None) => Err((LocationReason::InvalidSpec, "neither spec.s3 nor spec.filesystem is there".to_owned())),
     }
 }
 
@@ -101,7 +99,9 @@ async fn secret(client: &Client, namespace: &str, name: &str) -> Result<S3Creden
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let found = secrets.get_opt(name).await.map_err(|e| missing(format!("Secret {namespace}/{name}: {e}")))?;
     let data = found.and_then(|s| s.data).ok_or_else(|| {
-        missing(format!("Secret {namespace}/{name} is not there: create it, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
+        missing(format!(
+            "Secret {namespace}/{name} is not there: create it, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ))
     })?;
     let text = |key: &str| {
         let value = data.get(key).and_then(|v| std::str::from_utf8(&v.0).ok()).map(|v| v.trim().to_owned());

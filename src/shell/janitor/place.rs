@@ -73,7 +73,11 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                 fingerprint: found.fingerprint.to_string(),
                 allowed: found.allowed,
             };
-            if tell.send(Tried { name: name.clone(), generation: object.metadata.generation, place, open: found.open }).await.is_err() {
+            if tell
+                .send(Tried { name: name.clone(), generation: object.metadata.generation, place, open: found.open })
+                .await
+                .is_err()
+            {
                 return;
             }
             let wait = if ready { Duration::from_secs(every) } else { AGAIN.min(Duration::from_secs(every)) };

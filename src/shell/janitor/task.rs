@@ -13,8 +13,8 @@ use super::{Hands, Open};
 use crate::api::policy::Redaction as Wanted;
 use crate::api::reasons::{KeepReason, LocationReason};
 use crate::api::workflow::codec::MAX_DECODED;
-use crate::archive::catalogue::row::Deletion;
 use crate::archive::catalogue::Row;
+use crate::archive::catalogue::row::Deletion;
 use crate::archive::digest::Digest;
 use crate::archive::keep::{KeepError, KeepOptions, keep};
 use crate::archive::redaction::{Redaction, Rules};
@@ -81,12 +81,8 @@ impl Hands {
         let (text, live) = object::read(&self.client, target).await?;
         let events = if events { Some(self.events(target).await?) } else { None };
         let _room = self.room(&text).await?;
-        let options = KeepOptions {
-            rules: &rules,
-            events: events.as_deref(),
-            now: self.clock.now().into(),
-            stuck_seconds: None,
-        };
+        let options =
+            KeepOptions { rules: &rules, events: events.as_deref(), now: self.clock.now().into(), stuck_seconds: None };
         let kept = match keep(&*place.store, &place.location, &text, &options).await {
             Ok(kept) => kept,
             Err(KeepError::NotArchivable(why)) => return Ok(not_archivable(why.reason(), &why.to_string())),
@@ -200,12 +196,8 @@ impl Hands {
 
 fn rules(wanted: &Wanted) -> Result<Redaction, Outcome> {
     let words = if wanted.defaults { Rules::default().words } else { Vec::new() };
-    let rules = Rules {
-        words,
-        names: wanted.names.clone(),
-        patterns: wanted.patterns.clone(),
-        except: wanted.except.clone(),
-    };
+    let rules =
+        Rules { words, names: wanted.names.clone(), patterns: wanted.patterns.clone(), except: wanted.except.clone() };
     Redaction::new(rules).map_err(|e| Outcome::NotArchivable(KeepReason::NotArchivable, e.to_string()))
 }
 

@@ -24,10 +24,10 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::Watchdog;
 use super::facts::{Facts, Uid};
 use super::index::Slot;
 use super::policy::PolicyKey;
-use super::Watchdog;
 use crate::api::reasons::KeepReason;
 use crate::api::workflow::{Secs, Workflow};
 use budget::Spent;
@@ -180,7 +180,8 @@ impl Watchdog {
         let old = self.janitor.forget(slot).filter(|e| e.run.run == finished.run);
         self.janitor.groups.insert(policy, &finished, slot);
         let keep = self.policies.get(policy).and_then(|p| p.rules.as_ref()?.cleanup.as_ref());
-        if let Some(next) = keep.and_then(|c| self.janitor.groups.displaced(policy, &finished, c.keep(finished.phase))) {
+        if let Some(next) = keep.and_then(|c| self.janitor.groups.displaced(policy, &finished, c.keep(finished.phase)))
+        {
             self.janitor.look(next, now.max(1));
         }
         let (told, failures) = old.map_or((Told::default(), 0), |e| (e.told, e.failures));
@@ -204,7 +205,11 @@ impl Watchdog {
             None => self.policies.retention_of(&facts.kin.namespace, &facts.kin.labels, None),
         };
         let Some(policy) = policy.and_then(|p| self.policies.get(p)) else { return };
-        if policy.rules.as_ref().and_then(|r| r.archive.as_ref()).is_some_and(|a| a.mode == crate::api::reasons::Mode::Enforce)
+        if policy
+            .rules
+            .as_ref()
+            .and_then(|r| r.archive.as_ref())
+            .is_some_and(|a| a.mode == crate::api::reasons::Mode::Enforce)
         {
             let label = policy.label.clone();
             self.tally.add("unstick_archive_lost_total", &[&label], 1);

@@ -45,7 +45,9 @@ impl Watchdog {
                 (EventReason::Archived, format!("archived and verified: {key}"), false)
             }
             Say::Failed(text) => (EventReason::ArchiveFailed, text.clone(), true),
-            Say::Scheduled(due) => (EventReason::DeletionScheduled, format!("to be deleted at {}", instant(*due)), false),
+            Say::Scheduled(due) => {
+                (EventReason::DeletionScheduled, format!("to be deleted at {}", instant(*due)), false)
+            }
             Say::Simulated => {
                 (EventReason::DeletionScheduled, "DryRun: would be deleted now; nothing is done".to_owned(), false)
             }
@@ -100,15 +102,20 @@ impl Watchdog {
         for (slot, entry) in self.janitor.entries().filter(|(_, e)| e.policy == policy) {
             status.finished += 1;
             status.archived += i64::from(matches!(entry.stage, Stage::Kept(_)));
-            let due = rules.cleanup.as_ref().and_then(|c| c.ttl(entry.run.phase)).is_some_and(|ttl| {
-                entry.run.finished != 0 && entry.run.finished.saturating_add(ttl) <= now
-            });
+            let due = rules
+                .cleanup
+                .as_ref()
+                .and_then(|c| c.ttl(entry.run.phase))
+                .is_some_and(|ttl| entry.run.finished != 0 && entry.run.finished.saturating_add(ttl) <= now);
             status.due += i64::from(due);
             if let Some((reason, _)) = &entry.blocked {
                 let block = blocked.entry(*reason).or_insert_with(|| RetentionBlock {
                     reason: *reason,
                     runs: 0,
-                    example: self.index.get(slot).map_or_else(String::new, |f| format!("{}/{}", f.kin.namespace, f.name)),
+                    example: self
+                        .index
+                        .get(slot)
+                        .map_or_else(String::new, |f| format!("{}/{}", f.kin.namespace, f.name)),
                 });
                 block.runs += 1;
             }

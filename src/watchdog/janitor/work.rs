@@ -214,7 +214,8 @@ impl Watchdog {
         let cleanup = rules.cleanup.as_ref().filter(|c| c.mode == Mode::Enforce)?;
         let block = rules.archive.as_ref().is_none_or(|a| a.artifacts == Artifacts::Block);
         if live.artifacts_go && block {
-            let text = "Argo would delete its artifacts with it (artifactGC OnWorkflowDeletion) and the policy says Block";
+            let text =
+                "Argo would delete its artifacts with it (artifactGC OnWorkflowDeletion) and the policy says Block";
             self.block(slot, KeepReason::ArtifactsWouldGo, text);
             self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()));
             self.janitor.look(slot, now.saturating_add(3600));
@@ -239,7 +240,10 @@ impl Watchdog {
         };
         self.janitor.spent.entry(key).or_default().take(budget.as_ref(), now);
         self.janitor.deleting.insert(entry.run.run.uid);
-        self.start(slot, Task::Delete { resource_version: live.resource_version.clone(), permit: Permit(ground), policy: name })
+        self.start(
+            slot,
+            Task::Delete { resource_version: live.resource_version.clone(), permit: Permit(ground), policy: name },
+        )
     }
 
     fn again(&mut self, slot: Slot, now: Secs) {
