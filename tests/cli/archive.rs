@@ -97,7 +97,7 @@ impl Shelf {
         self.folder.path().join(key)
     }
 
-    /// As seed 001's script leaves it.
+    /// As a plain kubectl script leaves it.
     fn script(&self) -> Value {
         let mut wf: Value = serde_json::from_str(&live("etl", "old", "2026-11-01T00:00:00Z", "Succeeded")).unwrap();
         wf["status"]["phase"] = "Succeeded".into();
