@@ -272,7 +272,7 @@ async fn put_manifest(
     }
 }
 
-/// What seed 001's script said of an object, and what makes it ours.
+/// What a plain kubectl script said of an object, and what makes it ours.
 fn meta(canonical: &Canonical, now: Time) -> Meta {
     let facts = &canonical.facts;
     [

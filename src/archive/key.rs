@@ -24,7 +24,7 @@ pub struct Layout {
 pub struct Stem {
     pub namespace: String,
     pub name: String,
-    /// `20261121_101500_3f9a1c04be12`, or `20261121_101500` where seed 001's script wrote it.
+    /// `20261121_101500_3f9a1c04be12`, or `20261121_101500` where a plain kubectl script wrote it.
     pub stem: String,
 }
 

@@ -92,7 +92,7 @@ fn what_is_no_workflow_gives_none() {
 
 #[test]
 fn a_text_of_kubectl_restores_too() {
-    // As seed 001's script stored it: the whole object with status and managedFields.
+    // As a plain kubectl script stored it: the whole object with status and managedFields.
     let new = restore(done().as_bytes(), &RestoreOptions::default()).unwrap().workflow;
     assert!(new.get("status").is_none() && new["metadata"].get("managedFields").is_none());
 }

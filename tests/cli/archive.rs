@@ -15,6 +15,7 @@ use unstick::archive::store::{Location, LocationKind, Store as _};
 use unstick::cli::Exit;
 use unstick::cli::screen::Screen;
 
+use crate::server::serve;
 use crate::stage::{Ran, assert_fits, golden, run, terminal};
 
 const PREFIX: &str = "workflow-archives";
@@ -96,7 +97,7 @@ impl Shelf {
         self.folder.path().join(key)
     }
 
-    /// As seed 001's script leaves it.
+    /// As a plain kubectl script leaves it.
     fn script(&self) -> Value {
         let mut wf: Value = serde_json::from_str(&live("etl", "old", "2026-11-01T00:00:00Z", "Succeeded")).unwrap();
         wf["status"]["phase"] = "Succeeded".into();
@@ -208,6 +209,30 @@ fn restore_prints_what_can_be_submitted() {
     assert!(ran.exit == Exit::Failed && ran.err.contains("values are missing"), "{}", ran.err);
     let ran = shelf.run("restore etl/load-eu-7xk2p -p nobody=1");
     assert!(ran.err.contains("it has no parameter nobody"), "{}", ran.err);
+}
+
+#[test]
+fn restore_submits_or_lets_the_server_check() {
+    let shelf = Shelf::new();
+    let path = "/apis/argoproj.io/v1alpha1/namespaces/lab/workflows";
+    let dry = format!("{path}?dryRun=All");
+    let made = json!({"metadata": {"name": "load-eu-9zz9z"}});
+    let denied = json!({"kind": "Status", "message": "workflows.argoproj.io is forbidden"});
+    let server = serve(&[(dry.as_str(), 201, made.clone()), (path, 201, made)]);
+    let line = |flags: &str| {
+        let folder = shelf.folder.path().display();
+        format!("archive restore etl/load-eu-7xk2p --into lab --location {folder} {flags}")
+    };
+    let ran = server.run(&line("--dry-run=server"));
+    assert_eq!(ran.out, "workflow.argoproj.io/load-eu-9zz9z would be created (server dry run) in lab\n", "{}", ran.err);
+    let ran = server.run(&line("--submit -p api-token=new"));
+    assert_eq!((ran.exit, ran.err.as_str()), (Exit::Fine, ""));
+    assert_eq!(ran.out, "workflow.argoproj.io/load-eu-9zz9z created in lab\n");
+    assert_eq!(server.asked(), [format!("POST {dry}"), format!("POST {path}")]);
+    let server = serve(&[(path, 403, denied)]);
+    let ran = server.run(&line("--submit --keep-redacted"));
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failed, ""));
+    assert!(ran.err.contains("can't submit it: workflows.argoproj.io is forbidden"), "{}", ran.err);
 }
 
 #[test]
