@@ -28,15 +28,20 @@ pub fn write(page: &mut Page, watchdog: &Watchdog) {
         }
     }
     if let Some(mut series) = page.family("unstick_archive_backlog") {
-        waiting.iter().for_each(|(policy, (count, _))| series.put(&[policy], count));
+        for (policy, (count, _)) in &waiting {
+            series.put(&[policy], count);
+        }
     }
     if let Some(mut series) = page.family("unstick_archive_oldest_waiting_timestamp_seconds") {
-        let some = waiting.iter().filter(|(_, (count, _))| *count > 0);
-        some.for_each(|(policy, (_, oldest))| series.put(&[policy], oldest));
+        for (policy, (_, oldest)) in waiting.iter().filter(|(_, (count, _))| *count > 0) {
+            series.put(&[policy], oldest);
+        }
     }
     let places = &watchdog.janitor.places;
     page.dropped("unstick_archive_location_ready", places.len().saturating_sub(LOCATIONS));
     if let Some(mut series) = page.family("unstick_archive_location_ready") {
-        places.iter().take(LOCATIONS).for_each(|(name, place)| series.put(&[name], u8::from(place.ready)));
+        for (name, place) in places.iter().take(LOCATIONS) {
+            series.put(&[name], u8::from(place.ready));
+        }
     }
 }

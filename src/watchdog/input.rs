@@ -69,7 +69,7 @@ pub enum Input<'a> {
         name: String,
         hold: Option<String>,
     },
-    /// An ArchiveLocation as it was last tried; `None` = it has gone.
+    /// An `ArchiveLocation` as it was last tried; `None` = it has gone.
     Place {
         name: String,
         place: Option<Box<super::janitor::Place>>,

@@ -187,12 +187,12 @@ pub async fn into_a_bucket_and_back(ground: &Ground) -> Result<()> {
         flate2::read::GzDecoder::new(body.bytes.as_slice()).read_to_string(&mut text)?;
         let archived: Value = serde_json::from_str(&text)?;
         ensure!(archived["metadata"]["name"] == *run.name && archived["status"]["phase"] == "Succeeded", "{archived}");
-        let digest: String = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        let digest = format!("{:x}", Sha256::digest(text.as_bytes()));
         let stem = key.rsplit('/').next().and_then(|k| k.strip_suffix(".json.gz")).context("a stem")?;
         let manifest = format!("workflow-archives-index/manifests/{NAMESPACE}/{}/{stem}.manifest.json", run.name);
         let manifest = server.read(BUCKET, &manifest).await?.with_context(|| manifest.clone())?;
         let manifest: Value = serde_json::from_slice(&manifest.bytes)?;
-        ensure!(manifest["digest"] == *digest && manifest["uid"] == archived["metadata"]["uid"], "{manifest}");
+        ensure!(manifest["digest"] == digest && manifest["uid"] == archived["metadata"]["uid"], "{manifest}");
     }
 
     let list: Value = serde_json::from_str(&unstick(&server, &["archive", "list", "-n", NAMESPACE, "-o", "json"])?)?;

@@ -81,7 +81,6 @@ pub struct ConfigMapRef {
 closed! {
     /// Encryption that the store is asked for.
     #[derive(Default)]
-    #[expect(clippy::upper_case_acronyms, reason = "as AWS writes it")]
     Encryption { #[default] None, AES256, KMS }
 }
 

@@ -32,7 +32,9 @@ impl Open {
         if let Err(error) = append(&*self.store, &self.location.layout, &rows, now).await {
             let (location, lines) = (&self.location.name, rows.len());
             tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
-            rows.into_iter().for_each(|row| self.rows.add(row));
+            for row in rows {
+                self.rows.add(row);
+            }
         }
     }
 

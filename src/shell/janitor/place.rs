@@ -128,8 +128,7 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
         },
     };
     let Some(layout) = Layout::new(prefix(object)) else {
-        found.message = "the prefix is no path".to_owned();
-        return found;
+        return Found { message: "the prefix is no path".to_owned(), ..found };
     };
     let location = Location {
         name: object.metadata.name.clone().unwrap_or_default(),

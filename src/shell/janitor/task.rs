@@ -23,6 +23,12 @@ use crate::archive::verify::{Hint, VerifyError, verify_for_delete};
 use crate::watchdog::janitor::job::{Job, Kept, Outcome, Permit, Target, Task};
 use crate::watchdog::janitor::run::{ARCHIVED, Mark};
 
+/// A list as the API server gives it.
+#[derive(serde::Deserialize)]
+struct List {
+    items: Box<RawValue>,
+}
+
 /// How long a job may take in all; what hangs longer is tried again.
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -42,7 +48,7 @@ impl Hands {
             Task::Confirm { location, mark } => self.confirm(target, &location, &mark).await,
             Task::Examine { proof: None } => {
                 let (_, live) = object::read(&self.client, target).await?;
-                Ok(Outcome::Examined(live, None))
+                Ok(Outcome::Examined(Box::new(live), None))
             }
             Task::Examine { proof: Some((location, redaction, mark)) } => {
                 let place = self.opened(&location)?;
@@ -52,7 +58,7 @@ impl Hands {
                 let hint = mark.and_then(|m| hint(&m));
                 let found = verify_for_delete(&*place.store, &place.location, &text, &rules, hint.as_ref()).await;
                 match found {
-                    Ok(proof) => Ok(Outcome::Examined(live, Some(Box::new(proof)))),
+                    Ok(proof) => Ok(Outcome::Examined(Box::new(live), Some(Box::new(proof)))),
                     Err(VerifyError::Store(error)) => Ok(store(&error)),
                     Err(VerifyError::NotArchivable(why)) => Ok(not_archivable(why.reason(), &why.to_string())),
                     Err(other) => Ok(Outcome::NotVerified(other.to_string())),
@@ -152,10 +158,6 @@ impl Hands {
         );
         let request = Request::get(path).body(Vec::new()).map_err(|e| Outcome::Failed(e.to_string()))?;
         let text = self.client.request_text(request).await.map_err(|error| failed(&error))?;
-        #[derive(serde::Deserialize)]
-        struct List {
-            items: Box<RawValue>,
-        }
         let list: List = serde_json::from_str(&text).map_err(|e| Outcome::Failed(format!("its events: {e}")))?;
         Ok(list.items)
     }

@@ -113,7 +113,7 @@ pub enum Outcome {
     Kept(Kept),
     /// No archive of this run is where the mark says.
     Unconfirmed,
-    Examined(Live, Option<Box<VerifiedArchive>>),
+    Examined(Box<Live>, Option<Box<VerifiedArchive>>),
     /// The stored copy is missing or is not this object.
     NotVerified(String),
     /// It can't be archived as it is.

@@ -25,7 +25,7 @@ pub enum Verdict {
     Confirm(Mark),
     /// Say that it will be deleted at this time.
     Announce(Secs),
-    /// DryRun: say that it would be deleted now.
+    /// Mode `DryRun`: say that it would be deleted now.
     Simulate,
     /// Read it and prove its archive: it may go.
     Examine,

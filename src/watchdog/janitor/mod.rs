@@ -228,18 +228,18 @@ impl Watchdog {
     }
 
     /// A location was tried, has changed or has gone.
-    pub(super) fn place(&mut self, name: String, place: Option<Place>, now: Secs) {
+    pub(super) fn place(&mut self, name: &str, place: Option<Place>, now: Secs) {
         let ready = |p: Option<&Place>| p.map(|p| (p.ready, p.read_only, p.fingerprint.clone()));
-        let before = ready(self.janitor.places.get(&name));
+        let before = ready(self.janitor.places.get(name));
         match place {
             Some(place) => {
-                self.janitor.places.insert(name.clone(), place);
+                self.janitor.places.insert(name.to_owned(), place);
             }
             None => {
-                self.janitor.places.remove(&name);
+                self.janitor.places.remove(name);
             }
         }
-        if before != ready(self.janitor.places.get(&name)) {
+        if before != ready(self.janitor.places.get(name)) {
             self.janitor_look_all(now);
             self.statuses.touch();
         }

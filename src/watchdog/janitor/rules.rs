@@ -65,7 +65,7 @@ impl Rules {
             let keep = c.keep_at_least.clone().unwrap_or_default();
             let least = |n: Option<i32>| usize::try_from(n.unwrap_or(0)).unwrap_or(0);
             let period = |p: &Option<crate::api::period::Period>| {
-                p.as_ref().and_then(|p| p.seconds()).map(|s| Secs::try_from(s).unwrap_or(Secs::MAX))
+                p.as_ref().and_then(crate::api::period::Period::seconds).map(|s| Secs::try_from(s).unwrap_or(Secs::MAX))
             };
             CleanupRule {
                 mode: c.mode,

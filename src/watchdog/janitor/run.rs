@@ -26,6 +26,7 @@ pub struct Mark {
 
 /// What of a finished run decides whether it is archived and deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Finished {
     pub run: Run,
     pub phase: Phase,
