@@ -33,3 +33,61 @@ pub async fn delete(client: Client, target: &Target, resource_version: &str, per
         Err(error) => failed(&error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::{Request, Response};
+    use http_body_util::BodyExt as _;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn target() -> Target {
+        Target { namespace: "etl".into(), name: "run-1".into(), uid: "u1".into(), started: 1, finished: 2 }
+    }
+
+    /// A client whose server answers with `status`, and what it was sent.
+    fn client(status: u16) -> (Client, Arc<Mutex<Vec<(String, Value)>>>) {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&sent);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let heard = Arc::clone(&heard);
+            async move {
+                let line = format!("{} {}", request.method(), request.uri().path());
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                heard.lock().unwrap().push((line, serde_json::from_slice(&body).unwrap()));
+                let said =
+                    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "message": "m"});
+                Ok::<_, std::convert::Infallible>(
+                    Response::builder().status(status).body(Body::from(said.to_string().into_bytes())).unwrap(),
+                )
+            }
+        });
+        (Client::new(service, "default"), sent)
+    }
+
+    #[tokio::test]
+    async fn every_delete_asks_for_the_very_object_that_was_judged() {
+        let (client, sent) = client(409);
+        let outcome = delete(client, &target(), "77", Permit::of_test()).await;
+        assert!(matches!(outcome, Outcome::Changed), "{outcome:?}");
+        let sent = sent.lock().unwrap();
+        let [(line, body)] = sent.as_slice() else { panic!("{sent:?}") };
+        assert_eq!(line, "DELETE /apis/argoproj.io/v1alpha1/namespaces/etl/workflows/run-1");
+        assert_eq!(body["preconditions"], json!({"uid": "u1", "resourceVersion": "77"}));
+        assert_eq!(body["propagationPolicy"], "Background");
+    }
+
+    #[tokio::test]
+    async fn what_the_server_says_is_what_comes_of_it() {
+        for (status, expected) in [(404, "Gone"), (409, "Changed"), (403, "Refused"), (429, "Failed"), (500, "Failed")]
+        {
+            let (client, _) = client(status);
+            let outcome = format!("{:?}", delete(client, &target(), "77", Permit::of_test()).await);
+            assert!(outcome.starts_with(expected), "{status}: {outcome}");
+        }
+    }
+}

@@ -56,6 +56,14 @@ pub(super) enum Ground {
     NotRequired { policy: String, generation: i64 },
 }
 
+#[cfg(test)]
+impl Permit {
+    /// For the tests of who takes one.
+    pub(crate) fn of_test() -> Self {
+        Self(Ground::NotRequired { policy: "p".to_owned(), generation: 1 })
+    }
+}
+
 impl Permit {
     /// For the log: on what ground something was deleted.
     pub fn ground(&self) -> String {

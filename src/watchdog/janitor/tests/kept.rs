@@ -217,3 +217,40 @@ fn a_run_that_vanishes_unarchived_is_counted_and_one_of_ours_is_not() {
     stage.tell(Input::WorkflowGone(&Workflow::from_json(&text).unwrap()));
     assert_eq!(lost(&stage), 1);
 }
+
+#[test]
+fn a_pause_holds_everything_until_it_ends() {
+    let mut stage = Stage::enforcing();
+    let one = run(1, 20);
+    let pauses = json!([{"name": "audit", "reason": "the auditors are here", "until": time(300)}]);
+    stage.paused(&pauses);
+    stage.see(&one);
+    stage.now = 200;
+    assert!(stage.job().is_none());
+    assert_eq!(stage.blocked(), "Paused");
+    stage.now = 301;
+    stage.archive(&one);
+}
+
+#[test]
+fn while_the_clocks_differ_nothing_is_done() {
+    let mut stage = Stage::enforcing();
+    let one = run(1, 20);
+    stage.see(&one);
+    stage.archive(&one);
+    stage.tell(Input::Blind(Some(crate::api::reasons::UnknownReason::ClockSkew)));
+    stage.now = 200;
+    assert!(stage.job().is_none());
+    assert_eq!(stage.blocked(), "Blind");
+}
+
+#[test]
+fn dry_run_examines_nothing_even_where_no_archive_is_asked_for() {
+    let dry = json!({"mode": "DryRun", "require": "None", "ttl": {"succeeded": "100s"}});
+    let mut stage = Stage::new(&archive("Observe"), &dry);
+    stage.see(&run(1, 20));
+    for now in [20, 119, 120, 5000] {
+        stage.now = now;
+        assert!(stage.job().is_none(), "at {now}");
+    }
+}

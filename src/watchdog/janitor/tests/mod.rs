@@ -4,6 +4,8 @@
 
 mod chain;
 mod kept;
+#[cfg(feature = "mutants")]
+mod mutants;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -83,11 +85,21 @@ impl Stage {
     }
 
     fn policy(&mut self, archive: &Value, cleanup: &Value, generation: i64) {
+        self.policy_with(json!({"selector": {}, "archive": archive, "cleanup": cleanup}), generation);
+    }
+
+    fn paused(&mut self, pauses: &Value) {
+        let (archive, cleanup) = (archive("Enforce"), cleanup("Enforce"));
+        self.policy_with(json!({"selector": {}, "archive": archive, "cleanup": cleanup, "pauses": pauses}), 2);
+    }
+
+    #[allow(clippy::needless_pass_by_value)]
+    fn policy_with(&mut self, spec: Value, generation: i64) {
         let policy = json!({
             "apiVersion": "unstick.dev/v1alpha1", "kind": "WorkflowPolicy",
             "metadata": {"name": "keep", "namespace": "etl", "uid": "p1", "generation": generation,
                 "creationTimestamp": time(1)},
-            "spec": {"selector": {}, "archive": archive, "cleanup": cleanup},
+            "spec": spec,
         });
         let seen = admit::policy(&policy, &Context::default()).unwrap();
         assert!(seen.spec.is_some(), "{:?}", seen.problems);

@@ -2,6 +2,7 @@
 
 mod compare;
 mod expected;
+mod keep;
 mod screen;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use unstick_bed::s3::S3Server;
 use unstick_bed::{
     Argo, ArgoOptions, Bed, Kubelet, Operator, OperatorOptions, Options, WorkflowRef, free_port, scenario,
 };
@@ -33,6 +35,7 @@ struct Demo {
     _argo: Argo,
     screen: Screen,
     port: u16,
+    s3: S3Server,
     bed: Bed,
 }
 
@@ -43,7 +46,8 @@ pub async fn run(unstick: &Path, once: bool) -> Result<()> {
     let mut running: Option<Demo> = None;
     let shown = async {
         let demo = running.insert(start(unstick).await?);
-        let differences = demo.play().await?;
+        let mut differences = demo.play().await?;
+        differences.extend(demo.keep().await?);
         if once {
             return Ok(Some(differences));
         }
@@ -66,7 +70,11 @@ pub async fn run(unstick: &Path, once: bool) -> Result<()> {
             bail!("{} differences from what is expected:\n{}", differences.len(), differences.join("\n"))
         }
         Some(_) => {
-            println!("\nAs expected: {} workflows, {} statements compared.", ROWS.len(), compare::expected().len());
+            println!(
+                "\nAs expected: {} workflows, {} statements compared; finished runs kept, deleted, and one restored.",
+                ROWS.len(),
+                compare::expected().len()
+            );
             Ok(())
         }
         None => Ok(()),
@@ -82,8 +90,10 @@ async fn start(unstick: PathBuf) -> Result<Demo> {
     let argo_options = ArgoOptions { leader_election: true, ..ArgoOptions::default() };
     let (argo, port) = tokio::try_join!(Argo::start(&bed, &argo_options), install(&bed, &unstick))?;
     let kubelet = Kubelet::start(&bed).await?;
+    let s3 = keep::start(&bed).await?;
     let listen = format!("127.0.0.1:{port}");
-    let args = ["run", "--listen", &listen, "--lease-namespace", SYSTEM, "--identity", "demo"];
+    let args =
+        ["run", "--listen", &listen, "--lease-namespace", SYSTEM, "--identity", "demo", "--catalogue-every", "2s"];
     let mut operator = Operator::start(&OperatorOptions {
         binary: unstick.clone(),
         args: args.map(str::to_owned).to_vec(),
@@ -95,8 +105,15 @@ async fn start(unstick: PathBuf) -> Result<Demo> {
     operator.wait_for("/readyz", READY).await?;
     eprintln!("bed: API server, Argo {} and unstick are up after {:.1?}", argo.version(), begun.elapsed());
     let kubectl = bed.kubectl().to_owned();
-    let screen = Screen { unstick, kubectl, kubeconfig: bed.admin_kubeconfig() };
-    Ok(Demo { operator, _kubelet: kubelet, _argo: argo, screen, port, bed })
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", s3.access_key.clone()),
+        ("AWS_SECRET_ACCESS_KEY", s3.secret_key.clone()),
+        ("AWS_ENDPOINT_URL_S3", s3.endpoint.clone()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    let screen = Screen { unstick, kubectl, kubeconfig: bed.admin_kubeconfig(), environment };
+    Ok(Demo { operator, _kubelet: kubelet, _argo: argo, screen, port, s3, bed })
 }
 
 /// The CRDs as the program prints them, the rights as deploy/ grants them, and the policies; returns a free port.
@@ -107,9 +124,13 @@ async fn install(bed: &Bed, unstick: &Path) -> Result<u16> {
     ensure!(crds.status.success(), "`unstick crds`: {}", String::from_utf8_lossy(&crds.stderr));
     bed.apply(&String::from_utf8(crds.stdout)?, "").await?;
 
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/install.yaml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|e| anyhow!("{}: {e}", path.display()))?;
+    let mut objects: Vec<Value> = Vec::new();
+    for file in ["install.yaml", "components/archive/roles.yaml", "components/cleanup/role.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(file);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let read: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|e| anyhow!("{}: {e}", path.display()))?;
+        objects.extend(read);
+    }
     // The program runs as a process of its own here, with the rights and the identity it would have in its pod.
     let wanted = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
     for object in objects.into_iter().filter(|o| wanted.iter().any(|kind| o["kind"] == *kind)) {
@@ -217,6 +238,9 @@ impl Demo {
         }
         println!("\nEverything runs on. In another terminal:\n");
         println!("  export KUBECONFIG={}", self.screen.kubeconfig.display());
+        for (name, value) in &self.screen.environment {
+            println!("  export {name}={value}");
+        }
         println!("  alias unstick={}", self.screen.unstick.display());
         println!("  alias kubectl={}", self.screen.kubectl.display());
         println!("\nmetrics  {}\nlogs     {}\n\nCtrl-C stops everything.", self.address(), self.bed.folder().display());

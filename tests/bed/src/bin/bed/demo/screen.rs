@@ -13,6 +13,8 @@ pub struct Screen {
     pub unstick: PathBuf,
     pub kubectl: PathBuf,
     pub kubeconfig: PathBuf,
+    /// Where archives are, as the tools of AWS take it.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A line above the output of a command, the command itself as typed.
@@ -49,7 +51,11 @@ impl Screen {
             other => bail!("{other:?} is no program of the demo"),
         };
         let mut command = Command::new(program);
-        command.args(words).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
+        command
+            .args(words)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null());
         Ok(command)
     }
 
