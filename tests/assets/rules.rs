@@ -128,7 +128,7 @@ fn every_alert_has_what_the_person_on_call_needs() {
         if !["critical", "warning", "info"].contains(&label("severity")) {
             say(format!("severity {:?}", label("severity")));
         }
-        if !["workflow", "watchdog"].contains(&label("component")) || label("team").is_empty() {
+        if !["workflow", "watchdog", "archive"].contains(&label("component")) || label("team").is_empty() {
             say("component or team".into());
         }
         if r.labels.values().any(|v| v.contains("{{")) {

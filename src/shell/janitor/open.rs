@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::api::time::Time;
 use crate::archive::catalogue::Row;
 use crate::archive::catalogue::generation::append;
@@ -16,11 +18,13 @@ pub struct Open {
     pub store: Arc<dyn Store>,
     pub location: Location,
     pub rows: Rows,
+    /// A job has met a failure of the store: it is tried at once, and jobs wait until it works.
+    pub trouble: Notify,
 }
 
 impl Open {
     pub fn new(store: Arc<dyn Store>, location: Location) -> Self {
-        Self { store, location, rows: Rows::default() }
+        Self { store, location, rows: Rows::default(), trouble: Notify::new() }
     }
 
     /// Writes the lines that wait as one batch for each day and namespace; what can't be written waits on.

@@ -83,9 +83,17 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
             let wait = if ready { Duration::from_secs(every) } else { AGAIN.min(Duration::from_secs(every)) };
             let next = Instant::now() + wait;
             while Instant::now() < next {
-                tokio::time::sleep_until((Instant::now() + opening.flush_every).min(next)).await;
-                if let Some(open) = &open {
-                    open.flush(opening.clock.now().into()).await;
+                let tick = (Instant::now() + opening.flush_every).min(next);
+                let Some(open) = &open else {
+                    tokio::time::sleep_until(tick).await;
+                    continue;
+                };
+                tokio::select! {
+                    () = tokio::time::sleep_until(tick) => open.flush(opening.clock.now().into()).await,
+                    () = open.trouble.notified() => {
+                        tokio::time::sleep(Duration::from_secs(5)).await;
+                        break;
+                    }
                 }
             }
         }

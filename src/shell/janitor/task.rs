@@ -36,10 +36,21 @@ impl Hands {
     /// Carries out a job.
     pub async fn perform(&self, job: Job) -> Outcome {
         let Job { target, task, .. } = job;
-        match tokio::time::timeout(LONGEST, self.work(&target, task)).await {
+        let location = match &task {
+            Task::Archive { location, .. } | Task::Confirm { location, .. } => Some(location.clone()),
+            Task::Examine { proof } => proof.as_ref().map(|(location, ..)| location.clone()),
+            Task::Delete { .. } => None,
+        };
+        let outcome = match tokio::time::timeout(LONGEST, self.work(&target, task)).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
             Err(_) => Outcome::Failed(format!("no end within {} s", LONGEST.as_secs())),
+        };
+        if matches!(outcome, Outcome::Store(..))
+            && let Some(place) = location.and_then(|name| self.place(&name))
+        {
+            place.trouble.notify_one();
         }
+        outcome
     }
 
     async fn work(&self, target: &Target, task: Task) -> Result<Outcome, Outcome> {
