@@ -96,13 +96,90 @@ fn the_namespaced_install_is_current() {
 #[test]
 fn every_file_reads_and_every_object_is_named() {
     let mut count = 0;
-    for file in files(&deploy()) {
+    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|e| e == "yaml");
+    for file in files(&deploy()).into_iter().filter(is_yaml) {
         for (kind, name) in objects(&file).into_keys() {
             assert!(!kind.is_empty() && !name.is_empty(), "{}", file.display());
             count += 1;
         }
     }
     assert!(count > 40, "{count}");
+}
+
+fn aws(file: &str) -> Value {
+    let text = std::fs::read_to_string(deploy().join("aws").join(file)).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+/// What the program calls is allowed, and nothing else: above all no delete.
+#[test]
+fn the_rights_on_a_bucket_are_those_that_are_used() {
+    for (file, wanted) in [
+        ("iam-writer.json", &["s3:GetObject", "s3:ListBucket", "s3:PutObject"][..]),
+        ("iam-reader.json", &["s3:GetObject", "s3:ListBucket"][..]),
+    ] {
+        let policy = aws(file);
+        let mut actions = Vec::new();
+        for statement in policy["Statement"].as_array().unwrap() {
+            assert_eq!(statement["Effect"], "Allow", "{file}");
+            match &statement["Action"] {
+                Value::Array(list) => actions.extend(list.iter().map(|a| a.as_str().unwrap().to_owned())),
+                one => actions.push(one.as_str().unwrap().to_owned()),
+            }
+        }
+        actions.sort();
+        assert_eq!(actions, wanted, "{file}");
+    }
+}
+
+#[test]
+fn the_lifecycle_moves_bodies_only_and_expires_all() {
+    let lifecycle = aws("lifecycle.json");
+    let rules = lifecycle["Rules"].as_array().unwrap();
+    let prefix = |rule: &Value| {
+        let filter = &rule["Filter"];
+        filter["Prefix"].as_str().or_else(|| filter["And"]["Prefix"].as_str()).unwrap().to_owned()
+    };
+    let moves: Vec<&Value> = rules.iter().filter(|r| !r["Transitions"].is_null()).collect();
+    assert_eq!(moves.len(), 1);
+    assert_eq!(prefix(moves[0]), "workflow-archives/");
+    assert!(moves[0]["Filter"]["And"]["ObjectSizeGreaterThan"].is_u64(), "else nothing under 128 KB is moved");
+    let classes = serde_json::json!([
+        {"Days": 30, "StorageClass": "STANDARD_IA"},
+        {"Days": 90, "StorageClass": "GLACIER"},
+        {"Days": 365, "StorageClass": "DEEP_ARCHIVE"},
+    ]);
+    assert_eq!(moves[0]["Transitions"], classes);
+    let expires = |at: &str| rules.iter().any(|r| prefix(r) == at && r["Expiration"]["Days"] == 2555);
+    assert!(expires("workflow-archives/") && expires("workflow-archives-index/"));
+    assert!(rules.iter().all(|r| r["Status"] == "Enabled"));
+    assert!(rules.iter().any(|r| r["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"].is_u64()));
+}
+
+/// The samples are what the operator takes.
+#[test]
+fn the_samples_fit_the_types() {
+    use unstick::api::archive_location::ArchiveLocation;
+    use unstick::api::validate::{self, Context};
+    let (mut locations, mut policies) = (0, 0);
+    for file in files(&deploy().join("samples")) {
+        for ((kind, name), object) in objects(&file) {
+            match kind.as_str() {
+                "ArchiveLocation" => {
+                    let read = serde_json::from_value::<ArchiveLocation>(object);
+                    let location = read.unwrap_or_else(|e| panic!("{name}: {e}"));
+                    assert!(!location.spec.bucket().is_empty(), "{name}");
+                    locations += 1;
+                }
+                "ClusterWorkflowPolicy" => {
+                    assert_eq!(validate::lint(&object, &Context::default()), Vec::new(), "{name}");
+                    policies += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!((locations, policies), (3, 1));
 }
 
 /// Rules of every role that is bound to the operator's service account.

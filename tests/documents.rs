@@ -76,6 +76,35 @@ fn the_captures_are_filled() {
     }
 }
 
+/// docs/archive.md says what the code says: the tested questions word by word, each reason, each remedy.
+#[test]
+fn the_document_on_archives_is_complete() {
+    use unstick::api::reasons::{KeepReason, LocationReason};
+    use unstick::archive::store::Fault;
+    let text = read("docs/archive.md");
+    let mut missing = Vec::new();
+    let mut questions = 0;
+    for entry in std::fs::read_dir(repo("tests/interop/questions")).unwrap() {
+        let path = entry.unwrap().path();
+        questions += 1;
+        if !text.contains(std::fs::read_to_string(&path).unwrap().trim()) {
+            missing.push(path.display().to_string());
+        }
+    }
+    assert_eq!(questions, 6);
+    let reasons = KeepReason::ALL.iter().map(|r| r.as_str()).chain(LocationReason::ALL.iter().map(|r| r.as_str()));
+    missing.extend(reasons.filter(|r| !text.contains(&format!("| {r} |"))).map(str::to_owned));
+    let remedies = Fault::ALL.iter().map(|fault| fault.remedy());
+    missing.extend(remedies.filter(|r| !text.contains(r)).map(str::to_owned));
+    for link in between(&text, "](", ")").into_iter().chain(between(&read("deploy/aws/README.md"), "](../..", ")")) {
+        let path = link.split('#').next().unwrap().trim_start_matches("../").trim_start_matches('/');
+        if !path.is_empty() && !repo(path).exists() && !repo("docs").join(path).exists() {
+            missing.push(link.to_owned());
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 /// The numbers in the changelog are those of the code.
 #[test]
 fn the_changelog_counts_right() {
