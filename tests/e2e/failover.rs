@@ -101,7 +101,8 @@ async fn kill_and_wait(ground: &Ground, first: &mut Operator, second: &Operator)
     Ok(Takeover { last, scraped, led, took })
 }
 
-async fn leads(operator: &Operator, limit: Duration) -> Result<()> {
+/// Waits until it says that it leads.
+pub async fn leads(operator: &Operator, limit: Duration) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < limit {
         if sum(&scrape(operator).await?, "unstick_leader", "") > 0.5 {

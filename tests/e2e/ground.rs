@@ -1,6 +1,6 @@
 //! Where crowds of workflows are made: a bed whose Argo is fast, and operators that trials start and end themselves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -150,13 +150,18 @@ pub async fn install(bed: &Bed) -> Result<()> {
 
 /// An operator process of this name, ready; [`install`] must have been done.
 pub async fn start(bed: &Bed, identity: &str, flags: &[&str]) -> Result<Operator> {
+    start_as(bed, bed.kubeconfig_for("unstick-system", "unstick").await?, identity, flags).await
+}
+
+/// The same with a kubeconfig of its own, such as one by way of a proxy.
+pub async fn start_as(bed: &Bed, kubeconfig: PathBuf, identity: &str, flags: &[&str]) -> Result<Operator> {
     let port = free_port()?;
     let listen = format!("127.0.0.1:{port}");
     let args = ["run", "--lease-namespace", "unstick-system", "--identity", identity, "--listen", &listen];
     let mut operator = Operator::start(&OperatorOptions {
         binary: env!("CARGO_BIN_EXE_unstick").into(),
         args: args.iter().chain(flags).map(|a| (*a).to_owned()).collect(),
-        kubeconfig: bed.kubeconfig_for("unstick-system", "unstick").await?,
+        kubeconfig,
         log: bed.folder().join(format!("{identity}.log")),
         port,
         ..OperatorOptions::default()

@@ -126,10 +126,16 @@ pub async fn finished_runs_are_kept_and_then_deleted(ground: &Ground) -> Result<
 
 const BUCKET: &str = "archives";
 
-/// A bucket on a real S3 server, its credentials in a Secret, a location that names both.
+/// A bucket on a real S3 server, and a location that names it.
 async fn bucket(bed: &Bed, name: &str) -> Result<S3Server> {
     let server = S3Server::start(S3Kind::Versitygw).await?;
     server.create_bucket(BUCKET).await?;
+    place(bed, name, BUCKET, &server, &server.endpoint).await?;
+    Ok(server)
+}
+
+/// A location of this name in a bucket, its credentials in a Secret; `endpoint` may be a proxy's.
+pub async fn place(bed: &Bed, name: &str, bucket: &str, server: &S3Server, endpoint: &str) -> Result<()> {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
         "stringData": {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key},
@@ -138,12 +144,11 @@ async fn bucket(bed: &Bed, name: &str) -> Result<S3Server> {
     let location = json!({
         "apiVersion": "unstick.dev/v1alpha1", "kind": "ArchiveLocation", "metadata": {"name": name},
         "spec": {"type": "S3", "allowedNamespaces": {}, "s3": {
-            "bucket": BUCKET, "endpoint": server.endpoint, "forcePathStyle": true,
+            "bucket": bucket, "endpoint": endpoint, "forcePathStyle": true,
             "credentialsSecretRef": {"name": name},
         }},
     });
-    bed.apply_value(location, "default").await?;
-    Ok(server)
+    bed.apply_value(location, "default").await.map(drop)
 }
 
 /// `unstick` with the server's credentials.

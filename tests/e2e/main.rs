@@ -9,6 +9,7 @@
 
 mod cli;
 mod conduct;
+mod crash;
 mod deploy;
 mod detections;
 mod failover;
@@ -106,6 +107,8 @@ fn main() -> ExitCode {
         trial(t, "keep::finished_runs_are_kept_and_then_deleted", keep::finished_runs_are_kept_and_then_deleted),
         trial(t, "keep::into_a_bucket_and_back", keep::into_a_bucket_and_back),
         trial(t, "keep::while_the_store_is_gone_nothing_goes", keep::while_the_store_is_gone_nothing_goes),
+        alone(t, "crash::killed_at_each_of_its_calls", crash::killed_at_each_of_its_calls),
+        alone(t, "crash::one_of_two_that_both_lead", crash::one_of_two_that_both_lead),
         alone(t, "poison::is_counted_and_named_and_the_others_go_on", poison::on_the_real_server),
         alone(t, "poison::what_no_server_should_send_stops_nobody", poison::unsendable::run),
         trial(t, "policies::every_invalid_one_is_refused_in_words", |g| policies::run(g.client.clone())),

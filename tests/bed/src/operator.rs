@@ -88,6 +88,21 @@ impl Operator {
         self.part.figures()
     }
 
+    /// Whether this local port (of a connection to 127.0.0.1) is this process's own.
+    pub fn has_port(&self, port: u16) -> Result<bool> {
+        let table = std::fs::read_to_string("/proc/net/tcp")?;
+        let ours = format!("0100007F:{port:04X}");
+        // Fields: number, local address, remote address, ..., the tenth is the inode.
+        let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let inodes: Vec<String> = lines
+            .filter(|fields| fields.get(1) == Some(&ours.as_str()))
+            .filter_map(|fields| fields.get(9).map(|inode| format!("socket:[{inode}]")))
+            .collect();
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.flatten();
+        let mut open = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        Ok(open.any(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str())))
+    }
+
     /// Status and body of one of its pages.
     pub async fn get(&self, path: &str) -> Result<(u16, String)> {
         http1::get(self.port, path).await

@@ -36,31 +36,38 @@ pub(super) struct Served {
 }
 
 pub(super) async fn serve(stream: TcpStream, served: Arc<Served>) {
+    let peer = stream.peer_addr().map_or(0, |address| address.port());
     match served.tls.clone() {
-        None => talk(TokioIo::new(stream), served).await,
+        None => talk(TokioIo::new(stream), peer, served).await,
         Some(tls) => {
             if let Ok(stream) = tls.accept(stream).await {
-                talk(TokioIo::new(stream), served).await;
+                talk(TokioIo::new(stream), peer, served).await;
             }
         }
     }
 }
 
-async fn talk<I: Read + Write + Unpin + 'static>(io: I, served: Arc<Served>) {
+async fn talk<I: Read + Write + Unpin + 'static>(io: I, peer: u16, served: Arc<Served>) {
     let sent = Sent::default();
     let telling = Telling { inner: io, sent: sent.clone() };
-    let service = service_fn(move |request| answer(Arc::clone(&served), sent.clone(), request));
+    let service = service_fn(move |request| answer(Arc::clone(&served), peer, sent.clone(), request));
     // An error is what a fault looks like from here.
     let _ = http1::Builder::new().serve_connection(telling, service).await;
 }
 
 /// A reply, or an error that closes the connection.
-async fn answer(served: Arc<Served>, sent: Sent, request: Request<Incoming>) -> Result<Response<ReplyBody>, Cut> {
+async fn answer(
+    served: Arc<Served>,
+    peer: u16,
+    sent: Sent,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Cut> {
     let script = &served.script;
     let (head, body) = request.into_parts();
     let (call, fate) = script.arrived(|order| Call {
         order,
         proxy: served.name.clone(),
+        peer,
         method: head.method.to_string(),
         path: decoded(head.uri.path()),
         query: head.uri.query().unwrap_or_default().to_owned(),

@@ -28,6 +28,8 @@ pub struct Call {
     pub order: usize,
     /// Name of the proxy it came in by.
     pub proxy: String,
+    /// The client's port: which of several programs it is from, see [`crate::Operator::has_port`].
+    pub peer: u16,
     pub method: String,
     /// Decoded, without the query: `/bucket/key`.
     pub path: String,
