@@ -105,7 +105,9 @@ async fn conformance(flags: &[&str], streamed: bool) {
     seen.read(&mut feed, "resumed watches", |s| s.alive >= resumed + 3).await;
     create(&api, 200..201).await;
     seen.read(&mut feed, "an event after resuming", |s| s.names.contains("w200")).await;
-    assert_eq!((seen.epochs, seen.downs.as_slice()), (1, &[] as &[String]), "one list was enough");
+    // A server whose watch cache is still filling says so; that is waited out, not listed anew.
+    let downs: Vec<_> = seen.downs.iter().filter(|d| !d.contains("storage is (re)initializing")).collect();
+    assert_eq!((seen.epochs, downs), (1, Vec::new()), "one list was enough");
 
     // A second reader lists what is there.
     let mut second = Seen::default();

@@ -41,7 +41,7 @@ pub async fn folder(bed: &Bed, name: &str) -> Result<PathBuf> {
 /// A policy that keeps at `location` and deletes after `ttl`.
 pub async fn policy(bed: &Bed, namespace: &str, location: &str, ttl: &str) -> Result<()> {
     let policy = json!({
-        "apiVersion": "unstick.dev/v1alpha1", "kind": "WorkflowPolicy", "metadata": {"name": "keep"},
+        "apiVersion": "unstick.dev/v1alpha1", "kind": "WorkflowPolicy", "metadata": {"name": namespace},
         "spec": {
             "selector": {},
             "archive": {"mode": "Enforce", "location": location},
@@ -233,14 +233,14 @@ pub async fn while_the_store_is_gone_nothing_goes(ground: &Ground) -> Result<()>
     std::fs::rename(&path, &away)?;
     let runs = ground.gates(NAMESPACE, "run", 3, Some(1)).await?;
     ground.all_finished(NAMESPACE).await?;
-    until(&operator, "unstick_archive_failures_total{policy=\"keep\"}").await?;
+    until(&operator, "unstick_archive_failures_total{policy=\"storeless\"}").await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
     ensure!(there(ground, NAMESPACE).await?.len() == runs.len(), "something was deleted without a store");
     let text = super::seen::scrape(&operator).await?;
-    ensure!(text.contains("unstick_archive_backlog{policy=\"keep\"} 3"), "no backlog of three:\n{text}");
+    ensure!(text.contains("unstick_archive_backlog{policy=\"storeless\"} 3"), "no backlog of three:\n{text}");
 
     ground.bed.delete_workflow(&runs[2]).await?;
-    until(&operator, "unstick_archive_lost_total{policy=\"keep\"} 1").await?;
+    until(&operator, "unstick_archive_lost_total{policy=\"storeless\"} 1").await?;
     let hold = json!({"metadata": {"annotations": {"unstick.dev/hold": "audit"}}});
     ground.bed.patch_workflow(&runs[0], &hold).await?;
     std::fs::rename(&away, &path)?;
