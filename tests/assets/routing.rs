@@ -22,6 +22,8 @@ fn every_alert_is_routed() {
         ("HighWorkflowFailureRate", "pager"),
         ("WatchdogDown", "pager"),
         ("WatchdogScanStale", "pager"),
+        ("WorkflowsLostUnarchived", "pager"),
+        ("WorkflowArchiveStalled", "chat"),
     ];
     let rules = load();
     assert_eq!(rules.alerts().count(), expected.len());

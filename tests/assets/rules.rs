@@ -10,13 +10,15 @@ use crate::{assert_generated, assert_none, files, read, repo, tools};
 pub const RULES: &str = "alerts/unstick.rules.yaml";
 
 /// What issue A asks for.
-const ALERTS: [&str; 6] = [
+const ALERTS: [&str; 8] = [
     "WorkflowStuckOver24Hours",
     "WorkflowPolicyStuck",
     "WorkflowSuspendedTooLong",
     "HighWorkflowFailureRate",
     "WatchdogDown",
     "WatchdogScanStale",
+    "WorkflowsLostUnarchived",
+    "WorkflowArchiveStalled",
 ];
 
 #[derive(Debug, Deserialize)]
