@@ -10,7 +10,7 @@ use crate::api::reasons::{Mode, closed};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Archive {
-    /// Observe counts what would be stored, DryRun also lists it, Enforce stores.
+    /// Enforce stores; Observe and DryRun store nothing.
     #[serde(default)]
     pub mode: Mode,
     /// Name of an ArchiveLocation.
@@ -35,7 +35,7 @@ pub struct Redaction {
     /// Leaves out what is named like a secret: password, token, api key, credential, private key and the like.
     #[serde(default = "yes")]
     pub defaults: bool,
-    /// Further names, whatever their case.
+    /// Further names, exactly as they are written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub names: Vec<String>,
@@ -84,7 +84,7 @@ closed! {
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct Cleanup {
-    /// Observe counts what would be deleted, DryRun also lists it, Enforce deletes.
+    /// Observe counts what is due, DryRun also says so in an event, Enforce deletes.
     #[serde(default)]
     pub mode: Mode,
     /// Whether a verified archive must exist before a run is deleted.

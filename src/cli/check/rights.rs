@@ -101,7 +101,7 @@ pub async fn check(cluster: &Cluster, args: &CheckArgs, spec: &WatchdogSpec) -> 
         }
         if !extra.is_empty() {
             let message = format!("more than this version uses: {}", grouped(&extra));
-            lines.push(Line::warn("rights", message, "remove them: it only observes"));
+            lines.push(Line::warn("rights", message, "remove them: it needs none of them"));
         }
     }
     lines

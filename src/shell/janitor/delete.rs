@@ -49,8 +49,11 @@ mod tests {
         Target { namespace: "etl".into(), name: "run-1".into(), uid: "u1".into(), started: 1, finished: 2 }
     }
 
+    /// Method and path, and the body.
+    type Sent = Arc<Mutex<Vec<(String, Value)>>>;
+
     /// A client whose server answers with `status`, and what it was sent.
-    fn client(status: u16) -> (Client, Arc<Mutex<Vec<(String, Value)>>>) {
+    fn client(status: u16) -> (Client, Sent) {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&sent);
         let service = tower::service_fn(move |request: Request<Body>| {
