@@ -29,16 +29,16 @@ parts: build ## build API server, etcd and Argo into the cache (once, about 6 mi
 demo: parts ## start everything, submit stuck and healthy workflows, show what unstick says; DEMO=once checks it and ends
 	$(BED) demo --unstick $(UNSTICK) $(if $(filter once,$(DEMO)),--once)
 
-# Guards are switched off one by one at the end: some test must fail without each (src/mutant.rs).
+# Guards are switched off one by one first: some test must fail without each (src/mutant.rs).
 # One build for everything that follows: cargo would otherwise choose other features and compile dependencies twice.
 # The closing line counts over all test programs.
 test: ## all tests, those on the real API server and the real Argo included
 	$(CARGO) build --locked --workspace --bins --tests
 	$(BED) build
+	$(CARGO) test --locked --workspace --features unstick/mutants --lib --test archive -- mutants::
 	$(CARGO) test --locked --workspace --no-fail-fast | awk '{ print; fflush() } \
 	  /^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
 	  END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, ignored }'
-	$(CARGO) test --locked --workspace --features unstick/mutants --lib --test archive -- mutants::
 
 check: ## formatting, lints, licences and banned dependencies
 	$(CARGO) fmt --all --check
