@@ -55,6 +55,7 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
         let every = object.spec.probe_every.seconds().and_then(|s| u64::try_from(s).ok()).unwrap_or(3600);
         let mut status = object.status.clone().unwrap_or_default();
         let mut open: Option<Arc<Open>> = None;
+        let mut last: Option<Arc<Open>> = None;
         loop {
             let found = attempt(&object, &opening, open.take()).await;
             let ready = found.reason == LocationReason::Probed;
@@ -66,6 +67,15 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                 }
             }
             open.clone_from(&found.open);
+            // What waited for the catalogue when the store failed waits on in the location that is open now.
+            if let Some(open) = &open
+                && let Some(last) = last.replace(Arc::clone(open))
+                && !Arc::ptr_eq(&last, open)
+            {
+                for row in last.rows.take() {
+                    open.rows.add(row);
+                }
+            }
             let place = Place {
                 ready,
                 read_only: object.spec.access_mode == AccessMode::ReadOnly,

@@ -146,9 +146,9 @@ impl Watchdog {
                 self.say(slot, &Say::Failed(text));
                 self.again(slot, now);
             }
-            Outcome::Deleted | Outcome::Gone => {
-                self.say(slot, &Say::Deleted);
-            }
+            Outcome::Deleted => self.say(slot, &Say::Deleted),
+            // Somebody else's doing: the watch brings it, and there it is counted as what it is.
+            Outcome::Gone => {}
             Outcome::Changed => {
                 self.janitor.deleting.remove(&entry.run.run.uid);
                 self.block(slot, KeepReason::Changed, "it changed while it was looked at");

@@ -154,6 +154,16 @@ fn our_own_mark_starts_nothing_anew() {
 }
 
 #[test]
+fn what_somebody_else_deleted_is_not_called_ours() {
+    let mut stage = Stage::enforcing();
+    stage.see(&run(1, 20));
+    let job = stage.job().unwrap();
+    assert!(stage.ended(&job, Outcome::Gone).is_none());
+    let deleted = stage.watchdog.tally.counters.get("unstick_deleted_runs_total");
+    assert_eq!(deleted.map_or(0, |s| s.values().sum::<u64>()), 0);
+}
+
+#[test]
 fn an_offloaded_run_stays() {
     let mut stage = Stage::enforcing();
     let mut one = run(1, 20);
