@@ -20,9 +20,13 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use unstick_bed::corpus::{self, Corpus};
 use unstick_bed::fakeapi::{FakeApi, Load, Options, Requests};
+use unstick_bed::fakes3::FakeS3;
 use unstick_bed::measure::{Child, Table, get, post, run_peer};
 
+mod backlog;
 mod idle;
+mod keeping;
+mod listing;
 mod many;
 mod peers;
 mod real;
@@ -37,7 +41,7 @@ struct Args {
     /// Shorter waits, one start instead of three: for work on the bench, not for results.
     #[arg(long)]
     quick: bool,
-    /// Only these parts: many, sizes, idle, peer, real.
+    /// Only these parts: many, sizes, idle, peer, real, keeping, backlog, listing.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Workflows of the large parts.
@@ -54,6 +58,11 @@ struct Args {
     role: Option<String>,
     #[arg(long, hide = true)]
     server: Option<String>,
+    /// Of the store: how long each answer takes, in milliseconds, and lines of its catalogue.
+    #[arg(long, hide = true, default_value_t = 0)]
+    latency: u64,
+    #[arg(long, hide = true, default_value_t = 0)]
+    rows: u32,
 }
 
 /// What all parts share.
@@ -81,6 +90,12 @@ impl Setting {
 
     fn log(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The end of the operator's log.
+    pub fn tail(&self) -> String {
+        let log = std::fs::read_to_string(self.log("operator.log")).unwrap_or_default();
+        log.get(log.len().saturating_sub(2000)..).unwrap_or_default().to_owned()
     }
 }
 
@@ -142,6 +157,38 @@ impl Server {
     }
 }
 
+/// The object store as a process, on the server's core.
+pub struct Remote {
+    address: SocketAddr,
+    _process: Child,
+}
+
+impl Remote {
+    /// Starts one that takes so long for each answer, with a catalogue of so many lines.
+    pub fn start(setting: &Setting, latency: Duration, rows: u32) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--role", "store", "--latency", &latency.as_millis().to_string(), "--rows", &rows.to_string()]);
+        let mut process = Child::start(&mut command, setting.core(SERVER_CORE), &setting.log("store.log"))?;
+        let url = process.line(Duration::from_secs(180))?;
+        let address = url.trim_start_matches("http://").parse().context("the store's address")?;
+        Ok(Self { address, _process: process })
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// It believes everybody.
+    pub const fn credentials(&self) -> [(&'static str, &'static str); 3] {
+        [("AWS_ACCESS_KEY_ID", "bench"), ("AWS_SECRET_ACCESS_KEY", "bench"), ("AWS_REGION", "us-east-1")]
+    }
+
+    /// What it was asked since the last time.
+    pub fn asked(&self) -> Result<String> {
+        Ok(get(self.address, "/-/requests")?.1)
+    }
+}
+
 /// The operator as a process, synced.
 pub struct Watching {
     pub process: Child,
@@ -158,8 +205,25 @@ impl Watching {
         Self::start_on(setting, &kubeconfig, "team-00")
     }
 
+    /// With more flags and environment.
+    pub fn start_with(setting: &Setting, server: &Server, flags: &[&str], env: &[(&str, &str)]) -> Result<Self> {
+        let kubeconfig = setting.log("kubeconfig.json");
+        std::fs::write(&kubeconfig, unstick_bed::fakeapi::kubeconfig(&format!("http://{}", server.address)))?;
+        Self::start_as(setting, &kubeconfig, "team-00", flags, env)
+    }
+
     /// `lease`: the namespace where it may have one.
     pub fn start_on(setting: &Setting, kubeconfig: &std::path::Path, lease: &str) -> Result<Self> {
+        Self::start_as(setting, kubeconfig, lease, &[], &[])
+    }
+
+    fn start_as(
+        setting: &Setting,
+        kubeconfig: &std::path::Path,
+        lease: &str,
+        flags: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = Command::new(&setting.operator);
         command.arg("run").arg("--kubeconfig").arg(kubeconfig).arg("--listen").arg(address.to_string()).args([
@@ -170,12 +234,12 @@ impl Watching {
             "--log-level",
             "warn",
         ]);
+        command.args(flags).envs(env.iter().copied());
         let mut process = Child::start(&mut command, setting.core(MEASURED_CORE), &setting.log("operator.log"))?;
         let ready = || get(address, "/readyz").is_ok_and(|(status, _)| status == 200);
         let start_time = process.wait_until("readiness", Duration::from_secs(180), ready).with_context(|| {
-            let log = std::fs::read_to_string(setting.log("operator.log")).unwrap_or_default();
             let ready = get(address, "/readyz").map_or_else(|e| e.to_string(), |(s, t)| format!("{s} {t}"));
-            format!("/readyz says {ready}; the end of its log: {}", &log[log.len().saturating_sub(2000)..])
+            format!("/readyz says {ready}; the end of its log: {}", setting.tail())
         })?;
         let start_cpu = process.usage()?.cpu;
         Ok(Self { process, address, start_cpu, start_time })
@@ -190,6 +254,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     match args.role.as_deref() {
         Some("server") => serve(),
+        Some("store") => store(&args),
         Some(_) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(run_peer(args.server)).unwrap();
@@ -217,6 +282,21 @@ fn serve() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Stores until the bench is gone.
+fn store(args: &Args) -> ExitCode {
+    let store = FakeS3::new(Duration::from_millis(args.latency));
+    if args.rows > 0 {
+        listing::fill(&store, args.rows).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        println!("http://{}", std::sync::Arc::new(store).serve().await.unwrap());
+        let wait = || std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new());
+        let _ = tokio::task::spawn_blocking(wait).await;
+    });
+    ExitCode::SUCCESS
+}
+
 fn measure(args: &Args) -> Result<Table> {
     let built = || PathBuf::from(env!("CARGO_BIN_EXE_unstick"));
     let setting = Setting {
@@ -227,8 +307,16 @@ fn measure(args: &Args) -> Result<Table> {
         cores: std::thread::available_parallelism()?.get(),
     };
     let mut table = Table::default();
-    let parts: [(&str, fn(&Setting, &mut Table) -> Result<()>); 5] =
-        [("many", many::run), ("sizes", sizes::run), ("idle", idle::run), ("peer", peers::run), ("real", real::run)];
+    let parts: [(&str, fn(&Setting, &mut Table) -> Result<()>); 8] = [
+        ("many", many::run),
+        ("sizes", sizes::run),
+        ("idle", idle::run),
+        ("peer", peers::run),
+        ("keeping", keeping::run),
+        ("backlog", backlog::run),
+        ("listing", listing::run),
+        ("real", real::run),
+    ];
     for (name, run) in parts {
         if args.only.is_empty() || args.only.iter().any(|n| n == name) {
             eprintln!("{name}:");

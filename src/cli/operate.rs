@@ -41,6 +41,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             no_progress_floor: secs(args.no_progress_floor),
             max_incidents: args.max_incidents,
             incident_ttl: secs(args.incident_ttl),
+            max_jobs: usize::from(args.jobs_at_once),
             identity: args.identity(),
             namespace: args.namespace.clone(),
             ..Config::default()

@@ -128,6 +128,10 @@ pub struct RunArgs {
     #[arg(long, env = "UNSTICK_JOBS_PER_SECOND", value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000), default_value = "25", help_heading = "Limits")]
     pub jobs_per_second: u32,
 
+    /// Archives, checks and deletions under way at once; each holds about four times the size of its run
+    #[arg(long, env = "UNSTICK_JOBS_AT_ONCE", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), default_value = "16", help_heading = "Limits")]
+    pub jobs_at_once: u16,
+
     /// How often the catalogue of archives gets what is new
     #[arg(long, env = "UNSTICK_CATALOGUE_EVERY", value_name = "DURATION", value_parser = duration, default_value = "5m", help_heading = "Limits")]
     pub catalogue_every: Duration,

@@ -19,6 +19,7 @@ mod certificate;
 pub mod conformance;
 pub mod corpus;
 pub mod fakeapi;
+pub mod fakes3;
 pub mod faultproxy;
 mod folder;
 mod golang;

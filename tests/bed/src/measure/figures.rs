@@ -37,6 +37,11 @@ pub struct Usage {
     pub cpu: Duration,
 }
 
+/// From now on [`Usage::peak`] of that process is the highest since now.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").with_context(|| format!("process {pid} has ended"))
+}
+
 impl Usage {
     /// Reads it; an error when the process has ended.
     pub fn of(pid: u32) -> Result<Self> {

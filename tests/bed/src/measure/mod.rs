@@ -13,7 +13,7 @@ mod scrape;
 mod table;
 
 pub use child::Child;
-pub use figures::{Usage, pin, thread_cpu, unpin};
+pub use figures::{Usage, forget_peak, pin, thread_cpu, unpin};
 pub use floor::floor;
 pub use peer::run_peer;
 pub use plain::{get, post};
