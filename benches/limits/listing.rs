@@ -48,7 +48,7 @@ pub fn run(setting: &Setting, table: &mut Table) -> Result<()> {
     let elsewhere = read.iter().filter(|path| !path.starts_with(&own) && !path.ends_with("/_complete")).count();
     let label = |what: &str| format!("list of a day and namespace among {rows} lines: {what}");
     let number = |n: usize| n.to_string();
-    table.at_least(&label("runs found"), lines, (rows / NAMESPACES / DAYS) as usize, number);
+    table.at_least(&label("runs found"), lines, (rows / NAMESPACES / DAYS / BATCHES * BATCHES) as usize, number);
     table.at_most(&label("objects read outside of its partition"), elsewhere, 0, number);
     table.at_most(&label("requests"), asked.lines().count(), BATCHES as usize + 6, number);
     table.note(&label("took"), millis(took));

@@ -77,7 +77,7 @@ impl<'de> Value<'_, 'de> {
             self.odd();
         }
         self.taken = true;
-        self.cursor.skip()
+        self.cursor.leap()
     }
 
     /// A string; `None` for `null` and, counted, for any other type.
@@ -143,7 +143,7 @@ impl<'de> Value<'_, 'de> {
     /// The text of whatever is there.
     pub(super) fn raw(&mut self) -> Result<Raw<'de>, Broken> {
         self.taken = true;
-        self.cursor.value().map(Raw)
+        self.cursor.piece().map(Raw)
     }
 
     /// Reads an object into `into`; says whether there was one.
@@ -162,7 +162,7 @@ impl<'de> Value<'_, 'de> {
             let mut value = Value { cursor: &mut *self.cursor, oddities: self.oddities, taken: false };
             let number = into.field(key, &mut value)?;
             if !value.taken {
-                value.cursor.skip()?;
+                value.cursor.leap()?;
             }
             let bit = 1_u64 << (number & 63);
             if number != 0 && seen & bit != 0 {
@@ -193,7 +193,7 @@ impl<'de> Value<'_, 'de> {
             let mut value = Value { cursor: &mut *self.cursor, oddities: self.oddities, taken: false };
             each(&mut value)?;
             if !value.taken {
-                value.cursor.skip()?;
+                value.cursor.leap()?;
             }
             if !self.cursor.take(b',') {
                 return self.cursor.expect(b']');

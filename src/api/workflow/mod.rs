@@ -12,6 +12,7 @@ pub(crate) mod cursor;
 mod fold;
 mod identify;
 mod lax;
+mod leap;
 mod locks;
 mod nodes;
 mod parameters;

@@ -219,21 +219,18 @@ fn settle(kind: &Kind, sub: &str, old: &Value, new: &mut Value) -> Result<(), Fa
         }
     }
     meta["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-    if content(kind, old) != content(kind, new) {
+    if !same_content(kind, old, new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(1);
         metadata(new)?["generation"] = json!(generation + 1);
     }
     Ok(())
 }
 
-/// What `generation` counts the changes of.
-fn content(kind: &Kind, object: &Value) -> Value {
-    let mut content = object.clone();
-    remove(&mut content, "metadata");
-    if kind.status {
-        remove(&mut content, "status");
-    }
-    content
+/// Whether nothing has changed of what `generation` counts the changes of.
+fn same_content(kind: &Kind, old: &Value, new: &Value) -> bool {
+    let counts = |name: &str| name != "metadata" && !(kind.status && name == "status");
+    let content = |object| Value::as_object(object).into_iter().flatten().filter(move |(name, _)| counts(name));
+    content(old).eq(content(new))
 }
 
 fn metadata(object: &mut Value) -> Result<&mut Value, Failure> {
