@@ -83,6 +83,11 @@ impl Live {
         planned.into_iter().map(|p| (bytes(&p), p)).map(|(bytes, p)| (p, bytes)).collect()
     }
 
+    /// Whether a workflow that was fed has finished.
+    pub fn is_finished(&self, namespace: &str, name: &str) -> bool {
+        self.watchdog.is_finished(namespace, name)
+    }
+
     /// Who governs archive and cleanup of a finished workflow that was fed.
     pub fn keeper(&self, namespace: &str, name: &str) -> Option<Keeper> {
         self.watchdog.keeper(namespace, name)

@@ -275,6 +275,6 @@ fn lint_files(args: &LintArgs, screen: Screen, io: &mut Io<'_>) -> anyhow::Resul
         Some(form) => emit::list("ProblemList", &report.problems, form)?,
     };
     say(io, &text)?;
-    let counted = if args.ignore_warnings { report.errors() } else { report.problems.len() };
+    let counted = report.errors() + if args.ignore_warnings { 0 } else { report.warnings() };
     Ok(Exit::findings(counted > 0, args.exit_zero))
 }

@@ -182,13 +182,11 @@ pub fn run(args: &PlanArgs, global: &Global, screen: Screen, program: &str, io: 
 }
 
 fn choose(mut keeping: Keeping, args: &PlanArgs, seen: Seen) -> (Vec<PlanItem>, Seen) {
-    let planned = keeping.live.plan(keeping.now);
-    let ungoverned = keeping.finished.saturating_sub(planned.len());
-    let asked = |p: &Planned| {
-        keeping.asked_for.contains(&(p.namespace.clone(), p.name.clone()))
-            && args.policy.as_ref().is_none_or(|policy| *policy == p.policy)
-    };
-    let items = planned.into_iter().filter(|(p, _)| asked(p)).map(|(p, bytes)| PlanItem::new(p, bytes)).collect();
+    let mut planned = keeping.live.plan(keeping.now);
+    planned.retain(|(p, _)| keeping.asked_for.contains(&(p.namespace.clone(), p.name.clone())));
+    let ungoverned = if args.policy.is_none() { keeping.asked_for.len() - planned.len() } else { 0 };
+    planned.retain(|(p, _)| args.policy.as_ref().is_none_or(|policy| *policy == p.policy));
+    let items = planned.into_iter().map(|(p, bytes)| PlanItem::new(p, bytes)).collect();
     (items, Seen { ungoverned, ..seen })
 }
 

@@ -1,4 +1,4 @@
-//! The text of `unstick plan`: a table of policies, what goes first, what is kept and why, and one closing line.
+//! The text of `unstick plan`: a table of policies, what goes first, what is kept and why, and a closing line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -104,16 +104,16 @@ fn first(items: &[PlanItem], seen: &Seen, screen: Screen) -> String {
         Column::fixed("PHASE"),
         Column::fixed("FINISHED"),
         Column::fixed("SIZE"),
-        Column::text("", 8).leave(1),
+        Column::fixed("ARCHIVE").leave(1),
     ];
     let rows: Vec<Vec<Cell>> = due
         .iter()
         .take(FIRST)
         .map(|i| {
             let how = match i.decision {
-                Decision::ArchiveThenDelete => "archived first",
-                _ if i.is_bare() => "without an archive",
-                _ => "archived",
+                Decision::ArchiveThenDelete => "made first",
+                _ if i.is_bare() => "not asked for",
+                _ => "there",
             };
             vec![
                 Cell::new(&format!("{}/{}", i.namespace, i.name)),
@@ -143,7 +143,7 @@ fn kept(items: &[PlanItem], seen: &Seen, screen: Screen) -> String {
             entry.1 = item;
         }
     }
-    if reasons.is_empty() {
+    if reasons.is_empty() && seen.ungoverned == 0 {
         return String::new();
     }
     let columns = [Column::fixed("KEPT"), Column::fixed("REASON"), Column::text("WHY, AND ONE OF THEM", 20)];
@@ -153,12 +153,16 @@ fn kept(items: &[PlanItem], seen: &Seen, screen: Screen) -> String {
             let one = format!("{}/{}", item.namespace, item.name);
             let why = match (item.decision, item.at) {
                 (Decision::Later, at) => format!("{one} is due {}", when(at, seen)),
-                (_, Some(_)) => format!("{}, until {}: {one}", item.message, when(item.at, seen)),
+                (_, Some(_)) => format!("{}; again {}: {one}", item.message, when(item.at, seen)),
                 (_, None) => format!("{}: {one}", item.message),
             };
             (*n, vec![Cell::new(&n.to_string()), Cell::new(reason), Cell::new(&why)])
         })
         .collect();
+    if seen.ungoverned > 0 {
+        let why = Cell::new("no policy with archive or cleanup governs it");
+        rows.push((seen.ungoverned, vec![Cell::new(&seen.ungoverned.to_string()), Cell::new("NoPolicy"), why]));
+    }
     rows.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
     let rows: Vec<Vec<Cell>> = rows.into_iter().map(|(_, row)| row).collect();
     format!("\n{}", table(&columns, &rows, true, screen))
@@ -168,56 +172,49 @@ fn closing(out: &mut String, items: &[PlanItem], seen: &Seen, screen: Screen, pr
     if !out.is_empty() {
         out.push('\n');
     }
-    out.push_str(&wrap(&last_words(items, seen, program), 0, 0, screen.width));
-    out.push('\n');
+    for (line, command) in last_words(items, seen, program) {
+        out.push_str(&wrap(&line, 0, 0, screen.width));
+        out.push('\n');
+        // As it is typed: broken between words it could not be pasted.
+        command.lines().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
+    }
 }
 
-/// What would happen, and what to type.
-fn last_words(items: &[PlanItem], seen: &Seen, program: &str) -> String {
-    let due: Vec<&PlanItem> = items.iter().filter(|i| i.is_due()).collect();
-    let other = if seen.ungoverned == 0 {
-        String::new()
-    } else {
-        format!(" {} under no policy with cleanup.", count(seen.ungoverned, "finished workflow"))
-    };
+/// What would happen, and what to type: a line for what is in force, one for what isn't.
+fn last_words(items: &[PlanItem], seen: &Seen, program: &str) -> Vec<(String, String)> {
     if items.is_empty() {
         let why =
             if seen.keepers == 0 { "no policy has archive or cleanup" } else { "no finished workflow is under one" };
-        return format!("Nothing is planned: {why}.{other} See docs/archive.md, \"Switch it on\".");
+        return vec![(
+            format!("Nothing would be deleted: {why}. To begin: docs/archive.md, \"Switch it on\""),
+            String::new(),
+        )];
     }
+    let due: Vec<&PlanItem> = items.iter().filter(|i| i.is_due()).collect();
     if due.is_empty() {
         let next = items.iter().filter(|i| i.decision == Decision::Later).min_by_key(|i| i.at);
         let next = next.map_or_else(
-            || "and nothing will be by time alone".to_owned(),
-            |i| format!("the next is {}/{} {}", i.namespace, i.name, when(i.at, seen)),
+            || "nor will anything be by time alone".to_owned(),
+            |i| format!("the first to be is {}/{} {}", i.namespace, i.name, when(i.at, seen)),
         );
-        return format!("Nothing is due: {next}.{other} Each workflow: {program} plan -o wide");
+        return vec![(format!("Nothing is due now; {next}. To see each workflow:"), format!("{program} plan -o wide"))];
     }
-    let bytes = |of: &[&PlanItem]| of.iter().map(|i| i.bytes).sum::<usize>();
+    let runs = |of: &[&PlanItem]| {
+        format!("{} ({})", count(of.len(), "workflow"), size(of.iter().map(|i| i.bytes).sum::<usize>()))
+    };
     let (now, not): (Vec<&PlanItem>, Vec<&PlanItem>) = due.iter().partition(|i| i.mode == Mode::Enforce);
-    let runs = |of: &[&PlanItem]| format!("{} ({})", count(of.len(), "workflow"), size(bytes(of)));
-    let mut text = String::new();
+    let mut lines = Vec::new();
     if let Some(one) = now.first() {
-        let _ = write!(
-            text,
-            "The operator deletes {} now{}. Keep one with: kubectl annotate workflow -n {} {} unstick.dev/hold=WHY",
-            runs(&now),
-            proofs(&now),
-            one.namespace,
-            one.name
-        );
+        let hold = format!("kubectl annotate workflow -n {} {} unstick.dev/hold=WHY", one.namespace, one.name);
+        lines.push((format!("The operator would delete {} now{}. To keep one:", runs(&now), proofs(&now)), hold));
     }
     if let Some(one) = not.first() {
-        let sep = if text.is_empty() { "" } else { ". " };
-        let _ = write!(
-            text,
-            "{sep}{} would be deleted if the policy said so; in mode {} nothing is. Switch it on with: {}",
-            runs(&not),
-            one.mode,
-            enforce(one)
-        );
+        let text = format!("{} would go, but nothing does in mode {}. To let them go:", runs(&not), one.mode);
+        lines.push((text, enforce(one)));
     }
-    if other.is_empty() { text } else { format!("{text}.{other}") }
+    lines
 }
 
 /// What has to be proven before.
@@ -230,12 +227,16 @@ fn proofs(of: &[&PlanItem]) -> String {
     }
 }
 
-/// The command that puts a policy's cleanup in force.
+/// The command that puts a policy's cleanup in force, and its archive where that comes first.
 fn enforce(item: &PlanItem) -> String {
-    let patch = r#"'{"spec":{"cleanup":{"mode":"Enforce"}}}'"#;
+    let cleanup = r#""cleanup":{"mode":"Enforce"}"#;
+    let patch = match item.decision {
+        Decision::ArchiveThenDelete => format!(r#"'{{"spec":{{"archive":{{"mode":"Enforce"}},{cleanup}}}}}'"#),
+        _ => format!(r#"'{{"spec":{{{cleanup}}}}}'"#),
+    };
     match item.policy.strip_prefix("cluster/") {
-        Some(name) => format!("kubectl patch cwfp {name} --type merge -p {patch}"),
-        None => format!("kubectl patch wfp -n {} {} --type merge -p {patch}", item.namespace, item.policy),
+        Some(name) => format!("kubectl patch cwfp {name} --type merge -p \\\n{patch}"),
+        None => format!("kubectl patch wfp -n {} {} --type merge -p \\\n{patch}", item.namespace, item.policy),
     }
 }
 

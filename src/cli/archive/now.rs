@@ -55,7 +55,7 @@ pub struct NowArgs {
     pub namespace: Option<String>,
     /// Another place than that of the policy that governs the workflow: the name of an `ArchiveLocation`,
     /// `s3://BUCKET/PREFIX` or a folder
-    #[arg(long, value_name = "LOCATION", env = "UNSTICK_ARCHIVE_LOCATION")]
+    #[arg(long, value_name = "LOCATION")]
     pub location: Option<String>,
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -124,11 +124,16 @@ pub(super) async fn run(
     }
     let uid = workflow.meta.uid.to_string();
     let scope = Scope { namespace: Some(namespace.clone()), name: Some(name.clone()), ..Scope::default() };
-    let mut keeping =
-        keeping::around(EngineOptions { no_progress_floor: 0 }, &cluster, &scope, io.err).await?;
+    let mut keeping = keeping::around(EngineOptions { no_progress_floor: 0 }, &cluster, &scope, io.err).await?;
     {
         use crate::cli::engine::Engine as _;
         keeping.live.workflow(&text, cluster.now()).map_err(|why| anyhow!("{namespace}/{name}: {why}"))?;
+    }
+    if let Some(why) = &keeping.uncertain {
+        // A copy that is stored is never replaced: what a policy would have blacked out would stay in it.
+        bail!(
+            "{why}, so it isn't known which policy governs {namespace}/{name} and what it redacts: nothing is archived"
+        );
     }
     let keeper = keeping.live.keeper(&namespace, &name);
     let target = target(args, &cluster, &keeping, keeper.as_ref(), &namespace, io.err).await?;
@@ -138,8 +143,12 @@ pub(super) async fn run(
     let rules: Redaction = wanted::redaction(archive.map_or(&default, |a| &a.redaction))
         .map_err(|e| anyhow!("the policy's rules of redaction can't be used: {e}"))?;
     let events = if archive.is_some_and(|a| a.events) {
+        // Without them the manifest would say for ever that there are none.
         let events = wanted::events(cluster.client(), &namespace, &uid).await;
-        events.map_err(|e| writeln!(io.err, "warning: archived without its events: {e}")).ok()
+        Some(
+            events
+                .map_err(|e| anyhow!("the policy keeps events too, and these can't be read: {}", connect::said(&e)))?,
+        )
     } else {
         None
     };
@@ -156,7 +165,7 @@ pub(super) async fn run(
     {
         writeln!(io.err, "warning: it is archived, but not in the catalogue (unstick archive reindex): {error}")?;
     }
-    let next = next(&keeping, keeper.as_ref(), &target, workflow.label(ARCHIVING) == Some("Pending"), cluster.now());
+    let next = next(keeper.as_ref(), &target, workflow.label(ARCHIVING) == Some("Pending"), cluster.now());
     Ok(Ok(item((namespace, name, uid), phase, kept, target, keeper.filter(|k| k.archive.is_some()), next)))
 }
 
@@ -294,8 +303,7 @@ fn admitted(object: &ArchiveLocation, namespace: &str, keeping: &Keeping) -> any
 }
 
 /// What the operator will do with it.
-fn next(keeping: &Keeping, keeper: Option<&Keeper>, target: &Target, argo_pending: bool, now: Timestamp) -> String {
-    let _ = keeping;
+fn next(keeper: Option<&Keeper>, target: &Target, argo_pending: bool, now: Timestamp) -> String {
     let Some(keeper) = keeper else {
         return "Nothing: no policy with archive or cleanup governs this workflow.".to_owned();
     };

@@ -69,7 +69,7 @@ impl PlaceArgs {
             return self.reach.open(&self.location).await;
         }
         let cluster = Cluster::open(global, None).await.with_context(|| {
-            format!("{:?} is the name of an ArchiveLocation; a folder is written ./{0}", self.location)
+            format!("--location {} names an ArchiveLocation (a folder would be ./{0})", self.location)
         })?;
         let object = location::read(&cluster, &self.location).await?;
         let store = location::open(&cluster, &object, &self.reach, err).await?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, Fault};
 use super::files::{documents, objects, read};
-use super::load::{OURS, feed_policy, read_policies, watchdog};
+use super::load::{OURS, Policies, feed_policy, read_policies, watchdog};
 use super::{Head, Scope};
 use crate::api::archive_location::{AccessMode, ArchiveLocation};
 use crate::api::condition::ConditionStatus;
@@ -31,11 +31,14 @@ pub struct Keeping {
     pub settings: WatchdogSpec,
     /// Labels of the namespaces that could be read.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    /// Finished workflows that were asked for, and how many there are in all.
+    /// Finished workflows that were asked for.
     pub asked_for: HashSet<(String, String)>,
-    pub finished: usize,
     /// Policies that archive or clean up.
     pub keepers: usize,
+    /// Locations that no operator has tried: they are taken as ready.
+    pub untried: Vec<String>,
+    /// Why it may be another policy that governs than it seems from here.
+    pub uncertain: Option<&'static str>,
     /// A policy has `maxDeletes`.
     pub budgets: bool,
 }
@@ -48,8 +51,9 @@ impl Keeping {
             settings: WatchdogSpec::default(),
             namespaces: BTreeMap::new(),
             asked_for: HashSet::new(),
-            finished: 0,
             keepers: 0,
+            untried: Vec::new(),
+            uncertain: None,
             budgets: false,
         }
     }
@@ -69,13 +73,13 @@ impl Keeping {
         self.namespaces.insert(head.name, head.labels);
     }
 
-    fn location(&mut self, object: &ArchiveLocation, err: &mut dyn Write) {
+    fn location(&mut self, object: &ArchiveLocation) {
         let name = object.metadata.name.clone().unwrap_or_default();
         let (place, tried) = place(object);
-        if !tried {
-            let _ = writeln!(err, "note: no operator has tried ArchiveLocation {name} yet: it is taken as ready");
-        }
         self.live.place(&name, place);
+        if !tried {
+            self.untried.push(name);
+        }
     }
 
     fn workflow(&mut self, json: &str, scope: &Scope, selector: &Selector, now: Timestamp, err: &mut dyn Write) {
@@ -83,7 +87,7 @@ impl Keeping {
         match self.live.workflow(json, now) {
             Ok(()) => {
                 let here = scope.namespace.as_ref().is_none_or(|n| *n == head.namespace);
-                if here && selector.matches_map(&head.labels) {
+                if here && selector.matches_map(&head.labels) && self.live.is_finished(&head.namespace, &head.name) {
                     self.asked_for.insert((head.namespace, head.name));
                 }
             }
@@ -95,7 +99,6 @@ impl Keeping {
 
     fn judged(mut self, now: Timestamp) -> Self {
         self.live.judge(now);
-        self.finished = self.live.totals().finished;
         self.now = now;
         self
     }
@@ -133,7 +136,7 @@ pub async fn around(
 ) -> anyhow::Result<Keeping> {
     let mut keeping = Keeping::new(options);
     keeping.settings = watchdog(&mut keeping.live, cluster, err).await?;
-    let (policies, _) = read_policies(cluster, scope, err).await?;
+    let Policies { found: policies, denied, .. } = read_policies(cluster, scope, err).await?;
     let namespaces = match &scope.namespace {
         Some(name) => cluster.text(&format!("/api/v1/namespaces/{name}")).await.map(|json| keeping.namespace(&json)),
         None => cluster.each("/api/v1/namespaces", "", &mut |json| keeping.namespace(json)).await,
@@ -149,6 +152,16 @@ pub async fn around(
     for policy in &policies {
         keeping.policy(policy, err);
     }
+    let by_label = policies.iter().any(|p| {
+        let selector = p["spec"]["namespaceSelector"].as_object();
+        selector
+            .is_some_and(|s| s.values().any(|v| !v.as_object().is_none_or(serde_json::Map::is_empty) || v.is_array()))
+    });
+    keeping.uncertain = match (denied, by_label && keeping.namespaces.is_empty()) {
+        (true, _) => Some("not all policies may be read"),
+        (_, true) => Some("cluster policies select namespaces by labels, which can't be read"),
+        _ => None,
+    };
     let wanted = wanted(&policies);
     if wanted.is_empty() {
         return Ok(keeping);
@@ -162,7 +175,7 @@ pub async fn around(
     {
         Ok(()) | Err(Fault::NotFound) => {
             let wanted = |l: &&ArchiveLocation| l.metadata.name.as_deref().is_some_and(|n| wanted.contains(n));
-            locations.iter().filter(wanted).for_each(|location| keeping.location(location, err));
+            locations.iter().filter(wanted).for_each(|location| keeping.location(location));
         }
         Err(Fault::Denied(why)) => {
             let _ = writeln!(err, "note: ArchiveLocations may not be read, each is taken as ready: {why}");
@@ -183,6 +196,9 @@ pub async fn from_cluster(
 ) -> anyhow::Result<Keeping> {
     let selector = Selector::parse(&scope.selector).map_err(|e| anyhow!("-l: {e}"))?;
     let mut keeping = around(options, cluster, scope, err).await?;
+    for name in &keeping.untried {
+        writeln!(err, "note: no operator has tried ArchiveLocation {name} yet: it is taken as ready")?;
+    }
     let path = match &scope.namespace {
         Some(namespace) => format!("/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows"),
         None => "/apis/argoproj.io/v1alpha1/workflows".to_owned(),

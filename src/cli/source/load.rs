@@ -164,7 +164,7 @@ async fn policies(
     scope: &Scope,
     err: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let (found, missing) = read_policies(cluster, scope, err).await?;
+    let Policies { found, missing, .. } = read_policies(cluster, scope, err).await?;
     if found.is_empty() {
         let why = if missing { "unstick's CRDs are not installed" } else { "there are no policies" };
         let _ = writeln!(err, "note: {why}, the built-in policy is used (see it with: unstick policy init)");
@@ -180,17 +180,22 @@ async fn policies(
     Ok(())
 }
 
-/// Policies of both kinds, and whether a kind isn't served.
-pub(super) async fn read_policies(
-    cluster: &Cluster,
-    scope: &Scope,
-    err: &mut dyn Write,
-) -> anyhow::Result<(Vec<Value>, bool)> {
+/// Policies of both kinds.
+#[derive(Default)]
+pub(super) struct Policies {
+    pub found: Vec<Value>,
+    /// A kind isn't served.
+    pub missing: bool,
+    /// A kind may not be read.
+    pub denied: bool,
+}
+
+pub(super) async fn read_policies(cluster: &Cluster, scope: &Scope, err: &mut dyn Write) -> anyhow::Result<Policies> {
     let of_namespaces = match &scope.namespace {
         Some(namespace) => format!("{OURS}/namespaces/{namespace}/workflowpolicies"),
         None => format!("{OURS}/workflowpolicies"),
     };
-    let (mut found, mut missing) = (Vec::new(), false);
+    let mut all = Policies::default();
     for (kind, path) in
         [("ClusterWorkflowPolicy", format!("{OURS}/clusterworkflowpolicies")), ("WorkflowPolicy", of_namespaces)]
     {
@@ -198,19 +203,20 @@ pub(super) async fn read_policies(
             .each(&path, "", &mut |json| {
                 let Ok(mut policy) = serde_json::from_str::<Value>(json) else { return };
                 policy["kind"] = kind.into();
-                found.push(policy);
+                all.found.push(policy);
             })
             .await;
         match read {
             Ok(()) => {}
-            Err(Fault::NotFound) => missing = true,
+            Err(Fault::NotFound) => all.missing = true,
             Err(Fault::Denied(why)) => {
+                all.denied = true;
                 let _ = writeln!(err, "warning: judged without any {kind}: {why}");
             }
             Err(fault) => return Err(fault.into()),
         }
     }
-    Ok((found, missing))
+    Ok(all)
 }
 
 async fn namespaces(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope, err: &mut dyn Write) {

@@ -174,7 +174,7 @@ pub async fn certificates(
 }
 
 /// In the server's words where it has any.
-fn said(error: &kube::Error) -> String {
+pub fn said(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),

@@ -12,7 +12,7 @@ use crate::api::policy::Artifacts;
 use crate::api::reasons::{KeepReason, Mode};
 use crate::api::workflow::Secs;
 use crate::watchdog::Watchdog;
-use crate::watchdog::facts::Phase;
+use crate::watchdog::facts::{Facts, Phase};
 use crate::watchdog::index::Slot;
 
 /// What would become of one finished run.
@@ -128,6 +128,11 @@ impl Watchdog {
             all.push(planned);
         }
         all
+    }
+
+    /// Whether a workflow that was seen has finished.
+    pub fn is_finished(&self, namespace: &str, name: &str) -> bool {
+        self.index.find_name(namespace, name).and_then(|slot| self.index.get(slot)).is_some_and(Facts::is_finished)
     }
 
     /// Who governs a finished run that was seen; `None` when no policy with archive or cleanup does.
