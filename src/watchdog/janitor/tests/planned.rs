@@ -90,7 +90,7 @@ fn what_is_planned_is_what_a_leader_then_deletes() {
 #[test]
 fn each_that_stays_has_its_reason() {
     let mut stage = Stage::enforcing();
-    let more = json!({"keepAtLeast": {"succeeded": 1}, "maxDeletes": {"count": 5, "per": "60s"}});
+    let more = json!({"keepAtLeast": {"succeeded": 1}, "maxDeletes": {"count": 7, "per": "60s"}});
     policy(&mut stage, &more);
     crowd().iter().for_each(|one| stage.see(one));
     stage.now = 300;
