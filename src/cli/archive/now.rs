@@ -343,8 +343,7 @@ fn next(keeper: Option<&Keeper>, target: &Target, argo_pending: bool, now: Times
 /// For people.
 pub(super) fn render(item: &ArchivedItem, screen: Screen) -> String {
     let head = if item.already { "ARCHIVED ALREADY" } else { "ARCHIVED" };
-    let mut out = screen.paint(Tone::Good, head);
-    out.push_str(&format!("  {}/{}\n", item.namespace, item.name));
+    let mut out = format!("{}  {}/{}\n", screen.paint(Tone::Good, head), item.namespace, item.name);
     let mut say = |label: &str, text: &str| {
         out.push_str(&screen.paint(Tone::Heading, &format!("{label:<12}: ")));
         out.push_str(&wrap(text, 14, 14, screen.width));

@@ -179,7 +179,9 @@ pub async fn around(
         }
         Err(Fault::Denied(why)) => {
             let _ = writeln!(err, "note: ArchiveLocations may not be read, each is taken as ready: {why}");
-            wanted.iter().for_each(|name| keeping.live.place(name, Place::unknown()));
+            for name in wanted {
+                keeping.live.place(name, Place::unknown());
+            }
         }
         Err(fault) => return Err(fault.into()),
     }

@@ -72,7 +72,9 @@ fn what_is_planned_is_what_a_leader_then_deletes() {
         let stages = || {
             let mut stage = Stage::enforcing();
             policy(&mut stage, &more);
-            objects.iter().for_each(|one| stage.see(one));
+            for one in &objects {
+                stage.see(one);
+            }
             // Long after the window that is unknown at first.
             stage.now = 300;
             stage
@@ -92,7 +94,9 @@ fn each_that_stays_has_its_reason() {
     let mut stage = Stage::enforcing();
     let more = json!({"keepAtLeast": {"succeeded": 1}, "maxDeletes": {"count": 7, "per": "60s"}});
     policy(&mut stage, &more);
-    crowd().iter().for_each(|one| stage.see(one));
+    for one in crowd() {
+        stage.see(&one);
+    }
     stage.now = 300;
     let plan = planned(&mut stage);
     let why = |n: u32| match &plan[&format!("run-{n}")] {
