@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use unstick::cli::Exit;
 
 use crate::server::{Server, page, serve};
-use crate::stage::golden;
+use crate::stage::{golden, run, terminal};
 
 const OURS: &str = "/apis/unstick.dev/v1alpha1";
 const RUN: &str = "/apis/argoproj.io/v1alpha1/namespaces/etl/workflows/load-eu-7xk2p";
@@ -113,6 +114,15 @@ fn one_is_archived_by_hand_where_its_policy_keeps_and_found_by_name() {
         "archive-now-already.txt",
         &world.server.run("archive now etl/load-eu-7xk2p").out.replace(&path, "/archive"),
     );
+}
+
+#[test]
+fn in_a_terminal_it_is_one_short_screen() {
+    let world = World::new();
+    let line = format!("archive now etl/load-eu-7xk2p --kubeconfig {}", world.server.kubeconfig.0.display());
+    let ran = run(&line, "", terminal(80, false));
+    let path = world.folder.path().display().to_string();
+    golden("archive-now-80.txt", &ran.out.replace(&path, "/archive"));
 }
 
 #[test]
@@ -255,16 +265,28 @@ fn a_secret_that_may_not_be_read_is_said() {
                 "data": {"AWS_ACCESS_KEY_ID": "QUtJQQ==", "AWS_SECRET_ACCESS_KEY": "c2VjcmV0"}}),
         ),
     ]);
-    let ran = server.run("archive list --location main");
-    assert_eq!(ran.exit, Exit::Failed);
+    let (code, err) = without_credentials(&server, &[]);
+    assert_eq!(code, Some(3), "{err}");
     assert!(
-        ran.err.starts_with(
+        err.starts_with(
             "note: your own AWS credentials are used, not those of ArchiveLocation main: Secret unstick-system/keys: \
              secrets \"keys\" is forbidden (--operator-namespace names another namespace)\n"
         ),
-        "{}",
-        ran.err
+        "{err}"
     );
-    let ran = server.run("archive list --location main --operator-namespace ops");
-    assert!(!ran.err.contains("note: ") && ran.err.contains("Unreachable"), "{}", ran.err);
+    assert!(err.contains("NoCredentials: set credentials as the AWS tools take them"), "{err}");
+    let (_, err) = without_credentials(&server, &["--operator-namespace", "ops"]);
+    assert!(!err.contains("note: ") && err.contains("Unreachable"), "{err}");
+}
+
+/// `archive list --location main` of somebody who has no AWS credentials at all.
+fn without_credentials(server: &Server, flags: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unstick"));
+    command.args(["archive", "list", "--location", "main", "--kubeconfig"]).arg(&server.kubeconfig.0).args(flags);
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "UNSTICK_LEASE_NAMESPACE"] {
+        command.env_remove(name);
+    }
+    let done = command.output().unwrap();
+    (done.status.code(), String::from_utf8(done.stderr).unwrap())
 }
