@@ -55,7 +55,7 @@ impl World {
             (RUN, 200, workflow()),
             (&format!("{OURS}/namespaces/etl/workflowpolicies"), 200, page(&[policy("Enforce", "Enforce")], "")),
             (&format!("{OURS}/clusterworkflowpolicies"), 200, page(&[], "")),
-            (&format!("{OURS}/archivelocations"), 200, page(&[own.clone()], "")),
+            (&format!("{OURS}/archivelocations"), 200, page(std::slice::from_ref(&own), "")),
             (&format!("{OURS}/archivelocations/main"), 200, own),
             ("/api/v1/namespaces/etl", 200, json!({"metadata": {"name": "etl", "labels": {"team": "etl"}}})),
         ]);
@@ -75,9 +75,9 @@ impl World {
         fn walk(at: &Path, found: &mut Vec<String>) {
             for entry in fs::read_dir(at).unwrap().flatten() {
                 if entry.path().is_dir() {
-                    walk(&entry.path(), found)
+                    walk(&entry.path(), found);
                 } else {
-                    found.push(entry.path().display().to_string())
+                    found.push(entry.path().display().to_string());
                 }
             }
         }
