@@ -3,6 +3,8 @@
 
 #[path = "cli/archive.rs"]
 mod archive;
+#[path = "cli/by_name.rs"]
+mod by_name;
 #[path = "cli/checks.rs"]
 mod checks;
 #[path = "cli/cluster.rs"]
@@ -11,6 +13,8 @@ mod cluster;
 mod fake;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/policies.rs"]
 mod policies;
 #[path = "cli/real.rs"]

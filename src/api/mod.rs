@@ -7,6 +7,7 @@ pub mod condition;
 pub mod crds;
 pub mod default_policy;
 pub mod incident;
+pub mod percent;
 pub mod period;
 pub mod policy;
 pub mod reasons;

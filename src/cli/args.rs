@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::archive::ArchiveCommand;
 use super::check::CheckArgs;
 use super::explain::ExplainArgs;
+use super::plan::PlanArgs;
 use super::policy::PolicyCommand;
 use super::run::RunArgs;
 use super::status::StatusArgs;
@@ -56,6 +57,9 @@ pub enum Command {
     /// Say why a workflow is or isn't stuck: every detection, its value and its threshold
     #[command(after_help = EXIT_CODES)]
     Explain(ExplainArgs),
+    /// Show what cleanup would do with finished workflows now: needs no operator, writes nothing
+    #[command(after_help = super::plan::EXIT)]
+    Plan(PlanArgs),
     /// Show the state of the operator, its policies and its incidents on one screen
     #[command(after_help = EXIT_CODES)]
     Status(StatusArgs),

@@ -11,8 +11,8 @@ use crate::watchdog::report::{Check, Explanation, Holding, Standing, Verdict};
 /// Width of the labels below the table.
 const LABEL: usize = 14;
 
-/// Said of every workflow: this version never acts.
-const OBSERVES: &str = "this version only observes: it tells, and changes no workflow";
+/// Said of every workflow: this version never acts on a stuck one.
+const OBSERVES: &str = "this version tells of stuck workflows and doesn't act on them";
 
 /// The whole text.
 pub fn render(e: &Explanation, now: Timestamp, screen: Screen) -> String {

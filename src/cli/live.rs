@@ -3,7 +3,7 @@
 //! It covers only what it is fed: a holder of a lock counts as gone when the server said so, never because it was not
 //! in the list (I12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,8 +15,12 @@ use crate::api::selector::Selector;
 use crate::api::validate::{self, Context, Problem, Severity};
 use crate::api::workflow::{Secs, Workflow};
 use crate::metrics::catalogue::catalogue;
+use crate::watchdog::facts::Phase;
 use crate::watchdog::index::Cover;
 use crate::watchdog::input::{Config, Input, PodSeen, PolicySeen};
+use crate::watchdog::janitor::Place;
+use crate::watchdog::janitor::job::ARTIFACTS_GO;
+use crate::watchdog::janitor::plan::{Keeper, Planned};
 use crate::watchdog::policy::{Origin, PolicyKey};
 use crate::watchdog::report::{Explanation, Finding, Totals};
 use crate::watchdog::{Watchdog, secs};
@@ -24,12 +28,22 @@ use crate::watchdog::{Watchdog, secs};
 /// Label of the built-in policy inside the watchdog; outside it has no name.
 const BUILTIN: &str = "cluster/default";
 
-struct Live {
+/// The watchdog behind the commands.
+pub struct Live {
     watchdog: Watchdog,
     floor: i64,
     builtin: bool,
     /// What can be said before [`Engine::judge`] is said as of this instant.
     fed_at: Timestamp,
+    /// By uid.
+    finished: HashMap<String, Finished>,
+}
+
+/// What else is noted of a finished workflow.
+#[derive(Clone, Copy, Debug)]
+struct Finished {
+    bytes: usize,
+    artifacts_go: bool,
 }
 
 /// An empty engine.
@@ -37,14 +51,48 @@ struct Live {
 /// # Errors
 /// Never; other engines may fail here.
 pub fn engine(options: EngineOptions) -> anyhow::Result<Box<dyn Engine>> {
-    let floor = options.no_progress_floor;
-    let config = Config { no_progress_floor: Secs::try_from(floor).unwrap_or(Secs::MAX), ..Config::default() };
-    let mut watchdog = Watchdog::new(config, |family| catalogue().family(family).map_or(&[], |f| f.buckets.as_slice()));
-    watchdog.set_cover(Cover::Some);
-    Ok(Box::new(Live { watchdog, floor, builtin: false, fed_at: Timestamp::UNIX_EPOCH }))
+    Ok(Box::new(Live::new(options)))
 }
 
 impl Live {
+    /// An empty one.
+    pub fn new(options: EngineOptions) -> Self {
+        let floor = options.no_progress_floor;
+        let config = Config { no_progress_floor: Secs::try_from(floor).unwrap_or(Secs::MAX), ..Config::default() };
+        let mut watchdog =
+            Watchdog::new(config, |family| catalogue().family(family).map_or(&[], |f| f.buckets.as_slice()));
+        watchdog.set_cover(Cover::Some);
+        Self { watchdog, floor, builtin: false, fed_at: Timestamp::UNIX_EPOCH, finished: HashMap::new() }
+    }
+
+    /// The text of a namespace's `unstick.dev/hold`.
+    pub fn hold(&mut self, namespace: &str, text: Option<String>) {
+        self.feed(Input::NamespaceHeld { name: namespace.to_owned(), hold: text });
+    }
+
+    /// An `ArchiveLocation` as far as it is known.
+    pub fn place(&mut self, name: &str, place: Place) {
+        self.feed(Input::Place { name: name.to_owned(), place: Some(Box::new(place)) });
+    }
+
+    /// What cleanup would do at `now`, with the size of each object. Asked once, last of all.
+    pub fn plan(&mut self, now: Timestamp) -> Vec<(Planned, usize)> {
+        let noted = std::mem::take(&mut self.finished);
+        let planned = self.watchdog.plan(|uid| noted.get(uid).is_some_and(|f| f.artifacts_go), secs(now));
+        let bytes = |p: &Planned| noted.get(&p.uid).map_or(0, |f| f.bytes);
+        planned.into_iter().map(|p| (bytes(&p), p)).map(|(bytes, p)| (p, bytes)).collect()
+    }
+
+    /// Whether a workflow that was fed has finished.
+    pub fn is_finished(&self, namespace: &str, name: &str) -> bool {
+        self.watchdog.is_finished(namespace, name)
+    }
+
+    /// Who governs archive and cleanup of a finished workflow that was fed.
+    pub fn keeper(&self, namespace: &str, name: &str) -> Option<Keeper> {
+        self.watchdog.keeper(namespace, name)
+    }
+
     fn feed(&mut self, input: Input<'_>) {
         let at = self.fed_at;
         // Effects ask for work of a shell; there is none here.
@@ -136,6 +184,11 @@ impl Engine for Live {
         let workflow = Workflow::from_json(json).map_err(|e| e.to_string())?;
         if workflow.meta.uid.is_empty() || workflow.meta.name.is_empty() {
             return Err("it has no name or no uid, so it never was in a cluster".to_owned());
+        }
+        if Phase::parse(&workflow.status.phase).is_finished() {
+            // As the operator looks at the live object.
+            let artifacts_go = json.contains(ARTIFACTS_GO);
+            self.finished.insert(workflow.meta.uid.to_string(), Finished { bytes: json.len(), artifacts_go });
         }
         self.fed_at = now;
         self.feed(Input::Workflow(&workflow));

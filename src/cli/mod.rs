@@ -21,6 +21,8 @@ pub mod explain;
 mod explain_text;
 pub mod live;
 pub mod operate;
+pub mod plan;
+mod plan_text;
 pub mod policy;
 pub mod run;
 pub mod screen;
@@ -120,6 +122,11 @@ fn program(name: Option<&OsString>) -> &'static str {
     if stem == "kubectl-unstick" { "kubectl unstick" } else { "unstick" }
 }
 
+/// A value that can't be used.
+fn usage_error(text: String) -> anyhow::Error {
+    Cli::command().error(clap::error::ErrorKind::ValueValidation, text).into()
+}
+
 /// Help and version are printed where they were asked for, errors to standard error.
 fn usage(error: &clap::Error, io: &mut Io<'_>) -> Exit {
     let text = error.render();
@@ -150,6 +157,7 @@ fn dispatch(cli: Cli, program: &'static str, io: &mut Io<'_>, parts: Parts) -> a
     match cli.command {
         Command::Stuck(args) => survey::stuck(&args, &global, screen, program, io, parts.engine),
         Command::Explain(args) => survey::explain(&args, &global, screen, io, parts.engine),
+        Command::Plan(args) => plan::run(&args, &global, screen, program, io),
         Command::Status(args) => status(&args, &global, screen, program, io),
         Command::Check(args) => check(&args, &global, screen, io),
         Command::Policy(PolicyCommand::Lint(args)) => lint_files(&args, screen, io),
@@ -267,6 +275,6 @@ fn lint_files(args: &LintArgs, screen: Screen, io: &mut Io<'_>) -> anyhow::Resul
         Some(form) => emit::list("ProblemList", &report.problems, form)?,
     };
     say(io, &text)?;
-    let counted = if args.ignore_warnings { report.errors() } else { report.problems.len() };
+    let counted = report.errors() + if args.ignore_warnings { 0 } else { report.warnings() };
     Ok(Exit::findings(counted > 0, args.exit_zero))
 }

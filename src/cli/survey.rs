@@ -34,8 +34,7 @@ pub fn stuck(
 ) -> anyhow::Result<Exit> {
     let selector = args.selector.clone().unwrap_or_default();
     if let Err(why) = Selector::parse(&selector) {
-        let text = format!("--selector: {why}");
-        return Err(Cli::command().error(clap::error::ErrorKind::ValueValidation, text).into());
+        return Err(super::usage_error(format!("--selector: {why}")));
     }
     let mut scope = Scope { namespace: args.namespace.clone(), selector, name: None };
     if !args.from.files.is_empty() {

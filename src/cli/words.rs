@@ -94,6 +94,19 @@ pub fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
+/// Bytes for people: `512 B`, `12.3 KiB`, `4.0 MiB`.
+#[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+pub fn size(bytes: usize) -> String {
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +126,15 @@ mod tests {
             [(1, "1s"), (90, "90s"), (5400, "90m"), (172_800, "48h"), (604_800, "7d"), (93_600, "26h")]
         {
             assert_eq!(threshold(seconds), text);
+        }
+    }
+
+    #[test]
+    fn sizes_have_one_digit_behind_the_point() {
+        for (bytes, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (12_600, "12.3 KiB"), (4 << 20, "4.0 MiB")]
+        {
+            assert_eq!(size(bytes), text);
         }
     }
 

@@ -24,6 +24,7 @@ pub use super::watch_fault::Fault;
 use super::watch_page::PageSize;
 use super::watch_position::Position;
 use super::watch_request::{Connection, Reading, Scope};
+use crate::api::percent::encode;
 use crate::api::workflow::{Identity, WatchLine};
 
 /// What the watch tells.
@@ -206,7 +207,7 @@ impl Machine {
                 self.begin().await;
             }
             self.page.learn(page.items.len(), bytes.len());
-            next = if page.next.is_empty() { String::new() } else { format!("&continue={}", escape(&page.next)) };
+            next = if page.next.is_empty() { String::new() } else { format!("&continue={}", encode(&page.next)) };
             let version = &*version.get_or_insert(page.resource_version);
             let mut block = Block::of_items(bytes, page.items);
             if let Ok(room) = room {
@@ -225,7 +226,7 @@ impl Machine {
     async fn follow(&mut self) -> Result<(), Fault> {
         let query = format!(
             "watch=1&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
-            escape(self.position.version()),
+            encode(self.position.version()),
             self.timeout_seconds()
         );
         let reading = self.connection.open(&query, false).await?;
@@ -313,14 +314,4 @@ impl Machine {
         let most = Duration::from_secs(self.config.timeout_seconds.into());
         u32::try_from(most.mul_f64(1.0 - jitter() / 10.0).as_secs()).unwrap_or(self.config.timeout_seconds)
     }
-}
-
-/// Escapes what would end a query value; versions and tokens are opaque.
-fn escape(text: &str) -> String {
-    text.bytes()
-        .map(|b| match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(b).to_string(),
-            b => format!("%{b:02X}"),
-        })
-        .collect()
 }

@@ -86,6 +86,6 @@ fn without_credentials_it_says_so_and_sends_nothing() {
     let server = Server::start(|_| say(200, ""));
     let (code, _, err) = unstick(&server, "list", false);
     assert_eq!(code, 3, "{err}");
-    assert!(err.contains("NoCredentials") && err.contains("IRSA or Pod Identity"), "{err}");
+    assert!(err.contains("NoCredentials: set credentials as the AWS tools take them"), "{err}");
     assert!(server.asked().is_empty());
 }

@@ -181,3 +181,26 @@ fn check_asks_for_what_deploy_grants_and_for_nothing_else() {
     assert_eq!(asked(&[Reach::Own]), granted("workload/lease-role.yaml"));
     assert_eq!(asked(&[Reach::Watched, Reach::Argo]), granted("overlays/namespaced/role.yaml"));
 }
+
+#[test]
+fn check_tells_which_locations_are_ready() {
+    let location = |name: &str, status: &str| {
+        json!({"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": status,
+            "reason": "NoSuchBucket", "message": "bucket b is not there; create the bucket"}]}})
+    };
+    let new = json!({"metadata": {"name": "new"}});
+    let path = "/apis/unstick.dev/v1alpha1/archivelocations".to_owned();
+    let mut table = healthy();
+    table.push((path, 200, page(&[location("main", "True"), location("cold", "False"), new], "")));
+    let server = serve_owned(&table);
+    assert_eq!(failing(&server, ""), (Exit::Findings, vec!["fail locations".to_owned(), "warn locations".to_owned()]));
+    let text = server.run("check").out;
+    for words in [
+        "1 ready for archives: main",
+        "ArchiveLocation cold is not ready (NoSuchBucket): bucket b is not there; create the bucket",
+        "ArchiveLocation new has not been tried yet",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    assert_eq!(failing(&server, "-n etl").0, Exit::Fine);
+}

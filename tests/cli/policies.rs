@@ -156,3 +156,56 @@ fn policies_that_only_look_alike_are_left_alone() {
         assert_eq!(ran.exit, Exit::Fine, "{text}\n{}", ran.out);
     }
 }
+
+const PLACE: &str = "---\napiVersion: unstick.dev/v1alpha1\nkind: ArchiveLocation\nmetadata: {name: main}\nspec:\n";
+const KEEPS: &str = "  selector: {}\n  archive: {location: main, mode: Enforce}\n";
+
+#[test]
+fn locations_are_judged_as_far_as_the_files_tell() {
+    let folder = |more: &str| format!("{PLACE}  type: Filesystem\n  filesystem: {{path: /archive}}\n{more}");
+    let asks = "  allowedNamespaces: {matchLabels: {team: etl}}\n";
+    let by_name = "  allowedNamespaces: {matchLabels: {kubernetes.io/metadata.name: ml}}\n";
+    let own = policy("WorkflowPolicy", "etl", "keep", KEEPS);
+    let wide = policy("ClusterWorkflowPolicy", "", "keep", &format!("  namespaceSelector: {{}}\n{KEEPS}"));
+    let space = |name: &str, team: &str| {
+        format!("---\nkind: Namespace\nmetadata: {{name: {name}, labels: {{team: {team}}}}}\n")
+    };
+    let refused = |ns: &str| {
+        format!("warning  spec.archive.location names ArchiveLocation \"main\", which doesn't admit namespace \"{ns}\"")
+    };
+    let cases = [
+        // Not in the files: a note, and no problem.
+        (
+            own.clone(),
+            Exit::Fine,
+            "note     spec.archive.location names ArchiveLocation \"main\", which is in none of these".to_owned(),
+        ),
+        (own.clone() + &folder("  allowedNamespaces: {}\n"), Exit::Fine, "0 errors, 0 warnings\n".to_owned()),
+        // Labels of the namespace aren't known: nothing is said.
+        (own.clone() + &folder(asks), Exit::Fine, "0 errors, 0 warnings\n".to_owned()),
+        (own.clone() + &folder(asks) + &space("etl", "etl"), Exit::Fine, "0 errors, 0 warnings\n".to_owned()),
+        (own.clone() + &folder(asks) + &space("etl", "ml"), Exit::Findings, refused("etl")),
+        // The name is known of every namespace.
+        (own.clone() + &folder(by_name), Exit::Findings, refused("etl")),
+        (wide + &folder(asks) + &space("etl", "etl") + &space("ml", "ml"), Exit::Findings, refused("ml")),
+        (
+            own.clone() + &folder("  allowedNamespaces: {}\n  accessMode: ReadOnly\n"),
+            Exit::Findings,
+            "which is ReadOnly".to_owned(),
+        ),
+        (
+            own.clone() + PLACE + "  type: S3\n  allowedNamespaces: {}\n",
+            Exit::Findings,
+            "ArchiveLocation main\n  error    spec type S3 needs s3".to_owned(),
+        ),
+        (
+            own + PLACE + "  type: Tape\n",
+            Exit::Findings,
+            "ArchiveLocation main\n  error    spec.allowedNamespaces is required".to_owned(),
+        ),
+    ];
+    for (text, exit, wanted) in cases {
+        let ran = lint(&text);
+        assert!(ran.exit == exit && ran.out.contains(&wanted), "{wanted}\n{text}\n{}{}", ran.out, ran.err);
+    }
+}

@@ -11,10 +11,12 @@ use super::schema::Breach;
 use super::selector::Selector;
 use super::watchdog::TenantMaxima;
 
+mod location;
 mod maxima;
 mod references;
 mod values;
 
+pub use location::lint_location;
 pub use maxima::cap;
 
 /// Whether a policy with this problem can be served.

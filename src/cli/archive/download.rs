@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::PickArgs;
 use super::pick::{content, pick};
+use crate::cli::args::Global;
 use crate::cli::{Exit, Io};
 
 /// Flags of `unstick archive download`.
@@ -22,8 +23,8 @@ pub struct DownloadArgs {
     pub raw: bool,
 }
 
-pub(super) async fn run(args: &DownloadArgs, io: &mut Io<'_>) -> anyhow::Result<Exit> {
-    let place = args.pick.place.open().await?;
+pub(super) async fn run(args: &DownloadArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Exit> {
+    let place = args.pick.place.open(global, io.err).await?;
     let picked = pick(&place, &args.pick, io).await?;
     let (object, plain) = content(&place, &picked, io).await?;
     let bytes = if args.raw { &object.bytes[..] } else { &plain };

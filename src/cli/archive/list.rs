@@ -20,7 +20,7 @@ use crate::archive::manifest::Summary;
 use crate::archive::query::Query;
 use crate::archive::store::List;
 use crate::cli::Io;
-use crate::cli::args::{Output, duration};
+use crate::cli::args::{Global, Output, duration};
 use crate::cli::columns::{Cell, Column, table};
 use crate::cli::screen::{Screen, Tone};
 use crate::cli::words::{count, span};
@@ -162,9 +162,9 @@ impl ListArgs {
     }
 }
 
-pub(super) async fn find(args: &ListArgs, io: &mut Io<'_>) -> anyhow::Result<Found> {
+pub(super) async fn find(args: &ListArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Found> {
     let query = args.query(Timestamp::now())?;
-    let place = args.place.open().await?;
+    let place = args.place.open(global, io.err).await?;
     let store = place.store.as_ref();
     let mut found = match batches(store, &place.layout, &query.scope()).await.map_err(|e| told(&e))? {
         Some(batches) => {

@@ -1,4 +1,5 @@
-//! `unstick archive`: what is in the archive, and how to get it out again. Needs no cluster.
+//! `unstick archive`: what is in the archive, and how to get it out again. Needs no cluster, unless an `ArchiveLocation`
+//! is named.
 
 use clap::{Args, Subcommand};
 
@@ -8,6 +9,8 @@ use super::{Exit, Io, Screen, form, say, wait};
 pub mod download;
 pub mod get;
 pub mod list;
+pub mod location;
+pub mod now;
 pub mod pick;
 pub mod place;
 pub mod progress;
@@ -35,6 +38,9 @@ pub enum ArchiveCommand {
     /// Read archives anew and compare their digests
     #[command(after_help = EXIT_CODES)]
     Verify(verify::VerifyArgs),
+    /// Archive one finished workflow now, as the operator would; never deletes
+    #[command(after_help = now::EXIT)]
+    Now(Box<now::NowArgs>),
     /// Make a new generation of the catalogue from the manifests
     #[command(after_help = EXIT_CODES)]
     Reindex(reindex::ReindexArgs),
@@ -70,13 +76,13 @@ pub struct GetArgs {
 pub(super) fn run(command: ArchiveCommand, global: &Global, screen: Screen, io: &mut Io<'_>) -> anyhow::Result<Exit> {
     match command {
         ArchiveCommand::List(args) => {
-            let found = wait(list::find(&args, io))?;
+            let found = wait(list::find(&args, global, io))?;
             say(io, &list::render(&found, &args, screen)?)?;
             Ok(Exit::findings(found.damaged > 0, args.exit_zero))
         }
         ArchiveCommand::Get(args) => {
             let found = wait(async {
-                let place = args.pick.place.open().await?;
+                let place = args.pick.place.open(global, io.err).await?;
                 get::read(&place, &args.pick, io).await
             })?;
             let text = match form(args.output) {
@@ -86,10 +92,10 @@ pub(super) fn run(command: ArchiveCommand, global: &Global, screen: Screen, io: 
             say(io, &text)?;
             Ok(Exit::Fine)
         }
-        ArchiveCommand::Download(args) => wait(download::run(&args, io)),
+        ArchiveCommand::Download(args) => wait(download::run(&args, global, io)),
         ArchiveCommand::Restore(args) => wait(restore::run(&args, global, io)),
         ArchiveCommand::Verify(args) => {
-            let report = wait(verify::run(&args, io))?;
+            let report = wait(verify::run(&args, global, io))?;
             let text = match form(args.output) {
                 None => verify::render(&report, screen),
                 Some(form) => super::emit::list("VerificationList", &report.findings, form)?,
@@ -97,8 +103,19 @@ pub(super) fn run(command: ArchiveCommand, global: &Global, screen: Screen, io: 
             say(io, &text)?;
             Ok(Exit::findings(report.mismatches() > 0, args.exit_zero))
         }
+        ArchiveCommand::Now(args) => match wait(now::run(&args, global, io))? {
+            Ok(done) => {
+                let text = match form(args.output) {
+                    None => now::render(&done, screen),
+                    Some(form) => super::emit::object("ArchivedWorkflow", &done, form)?,
+                };
+                say(io, &text)?;
+                Ok(Exit::Fine)
+            }
+            Err(why) => Ok(now::refused(&why, io)),
+        },
         ArchiveCommand::Reindex(args) => {
-            let done = wait(reindex::run(&args, io))?;
+            let done = wait(reindex::run(&args, global, io))?;
             say(io, &reindex::render(&done))?;
             Ok(Exit::findings(!done.damaged.is_empty(), args.exit_zero))
         }

@@ -10,6 +10,7 @@ use super::progress::bar;
 use crate::api::time::Time;
 use crate::archive::catalogue::reindex::{Reindexed, reindex};
 use crate::cli::Io;
+use crate::cli::args::Global;
 use crate::cli::words::count;
 
 /// Flags of `unstick archive reindex`.
@@ -22,8 +23,8 @@ pub struct ReindexArgs {
     pub exit_zero: bool,
 }
 
-pub(super) async fn run(args: &ReindexArgs, io: &mut Io<'_>) -> anyhow::Result<Reindexed> {
-    let place = args.place.open().await?;
+pub(super) async fn run(args: &ReindexArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Reindexed> {
+    let place = args.place.open(global, io.err).await?;
     let bar = bar("manifests", None, io);
     let now = Time::new(Timestamp::now());
     let mut seen = |count: usize| bar.set_position(count as u64);

@@ -57,7 +57,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) async fn run(args: &RestoreArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Exit> {
-    let place = args.pick.place.open().await?;
+    let place = args.pick.place.open(global, io.err).await?;
     let picked = pick(&place, &args.pick, io).await?;
     let (_, plain) = content(&place, &picked, io).await?;
     let options = RestoreOptions {

@@ -17,7 +17,7 @@ use crate::archive::manifest::{self, Manifest};
 use crate::archive::query::Query;
 use crate::archive::store::{Fault, List, Listed, StoreError};
 use crate::cli::Io;
-use crate::cli::args::Plain;
+use crate::cli::args::{Global, Plain};
 use crate::cli::columns::{Cell, Column, table};
 use crate::cli::screen::{Screen, Tone};
 use crate::cli::words::count;
@@ -96,8 +96,8 @@ struct Pair {
     manifest: bool,
 }
 
-pub(super) async fn run(args: &VerifyArgs, io: &mut Io<'_>) -> anyhow::Result<Report> {
-    let place = args.place.open().await?;
+pub(super) async fn run(args: &VerifyArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Report> {
+    let place = args.place.open(global, io.err).await?;
     let query = Query { namespace: args.namespace.clone(), name: args.name.clone(), ..Query::default() };
     let mut pairs: BTreeMap<Stem, Pair> = BTreeMap::new();
     let below = args.namespace.as_ref().map(|ns| format!("{ns}/")).unwrap_or_default();

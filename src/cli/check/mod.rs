@@ -11,6 +11,7 @@ use super::screen::{Screen, Tone};
 use super::source::cluster::Impersonate;
 
 mod leases;
+mod locations;
 pub mod probe;
 pub mod rights;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CheckArgs, Line, leases, rights};
+use super::{CheckArgs, Line, leases, locations, rights};
 use crate::api::crds;
 use crate::api::watchdog::WatchdogSpec;
 use crate::cli::source::cluster::{Cluster, Fault};
@@ -34,6 +34,10 @@ pub async fn run(cluster: &Cluster, as_whom: &Cluster, args: &CheckArgs) -> anyh
     lines.push(leases::operator(cluster, args).await);
     lines.extend(leases::argo_instances(cluster, &spec, watchdog.as_ref()).await);
     lines.push(policies(cluster, args).await);
+    // With one namespace only, none is read.
+    if args.namespace.is_none() {
+        lines.extend(locations::check(cluster).await);
+    }
     Ok(lines)
 }
 

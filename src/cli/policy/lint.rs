@@ -1,5 +1,6 @@
 //! What is wrong with policy files: schema, then values, then how the policies stand to each other.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -7,6 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::overlap;
+use super::places::{self, Namespaces};
+use crate::api::archive_location::ArchiveLocationSpec;
 use crate::api::policy::{ClusterPolicySpec, PolicySpec, breaches};
 use crate::api::schema;
 use crate::api::validate::{self, Context, Severity};
@@ -14,6 +17,7 @@ use crate::api::{GROUP, VERSION, crds};
 use crate::cli::columns::wrap;
 use crate::cli::screen::{Screen, Tone};
 use crate::cli::words::count;
+use crate::watchdog::admit;
 
 /// One problem of one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,7 +26,7 @@ pub struct Problem {
     pub file: String,
     /// `WorkflowPolicy etl/default`; empty when the whole file is at fault.
     pub object: String,
-    /// error or warning.
+    /// error, warning or note; a note is no problem.
     pub severity: &'static str,
     /// Path of the field; empty when it is about the whole.
     pub field: String,
@@ -57,18 +61,34 @@ fn shown(kind: &str, namespace: &str, name: &str) -> String {
 pub struct Report {
     pub problems: Vec<Problem>,
     pub policies: Vec<Policy>,
+    /// By name; `None` for one that is wrong.
+    pub locations: BTreeMap<String, Option<ArchiveLocationSpec>>,
+    pub namespaces: Namespaces,
     /// Objects of other kinds.
     pub passed_over: usize,
 }
 
 impl Report {
     pub fn errors(&self) -> usize {
-        self.problems.iter().filter(|p| p.severity == "error").count()
+        self.count("error")
+    }
+
+    pub fn warnings(&self) -> usize {
+        self.count("warning")
+    }
+
+    fn count(&self, severity: &str) -> usize {
+        self.problems.iter().filter(|p| p.severity == severity).count()
     }
 
     /// Looks at one object of a file.
     pub fn object(&mut self, file: &str, kind: &str, object: &Value) {
-        if !matches!(kind, "WorkflowPolicy" | "ClusterWorkflowPolicy" | "Watchdog") {
+        if kind == "Namespace" {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            self.namespaces.insert(name, admit::labels(object));
+            return;
+        }
+        if !matches!(kind, "WorkflowPolicy" | "ClusterWorkflowPolicy" | "Watchdog" | "ArchiveLocation") {
             self.passed_over += 1;
             return;
         }
@@ -100,6 +120,14 @@ impl Report {
             for breach in schema::check(spec, &object["spec"], "spec") {
                 say("error", &breach.field, breach.message);
             }
+            return;
+        }
+        if kind == "ArchiveLocation" {
+            let (problems, spec) = validate::lint_location(object);
+            for problem in &problems {
+                say("error", &problem.field, problem.message.clone());
+            }
+            self.locations.insert(name, spec.filter(|_| problems.is_empty()));
             return;
         }
         for breach in breaches(&object["spec"], kind) {
@@ -142,6 +170,7 @@ impl Report {
     pub fn compare(&mut self) {
         let found = overlap::find(&self.policies);
         self.problems.extend(found);
+        self.problems.extend(places::find(&self.policies, &self.locations, &self.namespaces));
     }
 }
 
@@ -156,15 +185,22 @@ pub fn render(report: &Report, screen: Screen) -> String {
             out.push('\n');
             last = head;
         }
-        let tone = if p.severity == "error" { Tone::Bad } else { Tone::Waiting };
+        let tone = match p.severity {
+            "error" => Tone::Bad,
+            "warning" => Tone::Waiting,
+            _ => Tone::Faint,
+        };
         let text = if p.field.is_empty() { p.message.clone() } else { format!("{} {}", p.field, p.message) };
         let mark = format!("{:<7}", p.severity);
         let _ = writeln!(out, "  {}  {}", screen.paint(tone, &mark), wrap(&text, 11, 11, screen.width));
     }
-    let errors = report.errors();
-    let warnings = report.problems.len() - errors;
     let policies = words_of(report.policies.len());
-    let _ = writeln!(out, "{policies} readable; {}, {}", count(errors, "error"), count(warnings, "warning"));
+    let (errors, warnings) = (count(report.errors(), "error"), count(report.warnings(), "warning"));
+    let notes = match report.count("note") {
+        0 => String::new(),
+        n => format!(", {}", count(n, "note")),
+    };
+    let _ = writeln!(out, "{policies} readable; {errors}, {warnings}{notes}");
     out
 }
 

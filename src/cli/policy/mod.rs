@@ -8,11 +8,12 @@ use super::args::Plain;
 
 pub mod lint;
 pub mod overlap;
+pub mod places;
 
 /// Commands on policies as files.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Check policy files: schema, values, and policies that hide each other
+    /// Check policy files: schema, values, policies that hide each other, and the locations they name
     #[command(after_help = super::args::EXIT_CODES)]
     Lint(LintArgs),
     /// Print a commented policy to start from; it is also what is used where there is none
@@ -26,7 +27,7 @@ pub enum PolicyCommand {
 /// Flags of `unstick policy lint`.
 #[derive(Args, Clone, Debug)]
 pub struct LintArgs {
-    /// Files of policies, YAML or JSON; - is stdin
+    /// Files of policies, YAML or JSON; - is stdin. `ArchiveLocations` and Namespaces in them count too
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Count errors only: warnings are shown, but don't make it exit with 1

@@ -1,21 +1,22 @@
 //! Reading from an API server: plain requests, so that nothing has to be installed there, and the server's clock.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
+use std::error::Error as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::api::percent::encode;
 use crate::cli::args::Global;
 
 /// Objects a page of a list has: one page is all that is ever held.
@@ -80,6 +81,11 @@ impl Cluster {
         Ok(Self { client, date: Cell::new(None), server, namespace })
     }
 
+    /// For what has to be asked as the operator asks it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The server's clock at its last answer; this machine's before the first.
     pub fn now(&self) -> Timestamp {
         self.date.get().unwrap_or_else(Timestamp::now)
@@ -116,7 +122,7 @@ impl Cluster {
         let mut next = String::new();
         loop {
             let mut uri = format!("{path}?limit={PAGE}");
-            for (name, value) in [("", query), ("continue=", &escape(&next))] {
+            for (name, value) in [("", query), ("continue=", &encode(&next))] {
                 if !value.is_empty() {
                     uri.push('&');
                     uri.push_str(name);
@@ -169,20 +175,35 @@ impl Cluster {
 async fn config(kubeconfig: Option<PathBuf>, context: Option<String>) -> anyhow::Result<Config> {
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     if let Some(path) = kubeconfig {
-        let file = Kubeconfig::read_from(&path).with_context(|| format!("can't read {}", path.display()))?;
-        return Config::from_custom_kubeconfig(file, &options)
-            .await
-            .with_context(|| format!("can't use {}", path.display()));
+        let file = Kubeconfig::read_from(&path).map_err(|error| anyhow!(said(&error)))?;
+        let config = Config::from_custom_kubeconfig(file, &options).await;
+        return config.map_err(|error| anyhow!("can't use {}: {}", path.display(), said(&error)));
     }
     if options.context.is_some() {
-        return Config::from_kubeconfig(&options).await.context("can't use the kubeconfig");
+        let config = Config::from_kubeconfig(&options).await;
+        return config.map_err(|error| anyhow!("can't use the kubeconfig: {}", said(&error)));
     }
-    Config::infer().await.context("no cluster: set --kubeconfig or $KUBECONFIG, or read saved workflows with -f")
+    Config::infer().await.map_err(|error| {
+        let cause = error.source().and_then(|e| e.downcast_ref::<KubeconfigError>());
+        let why = cause.map_or_else(|| error.to_string(), said);
+        anyhow!(
+            "no cluster: {why}; name one with --kubeconfig or $KUBECONFIG (stuck, explain and plan read saved \
+             workflows too, with -f)"
+        )
+    })
+}
+
+/// Once: kube's own texts have their cause in them, and name it as a cause besides.
+fn said(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::ReadConfig(cause, path) => format!("can't read {}: {cause}", path.display()),
+        other => other.to_string(),
+    }
 }
 
 /// The innermost cause: the outer ones say "error trying to connect" over and over.
 fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
-    std::iter::successors(Some(error), |e| e.source()).last().unwrap_or(error)
+    std::iter::successors(Some(error), |e| (*e).source()).last().unwrap_or(error)
 }
 
 fn fault(status: u16, body: &str) -> Fault {
@@ -200,19 +221,6 @@ fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|z| z.timestamp())
 }
 
-/// Percent-encodes a value of a query.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,10 +229,5 @@ mod tests {
     fn the_date_header_is_read() {
         assert_eq!(http_date("Sat, 21 Nov 2026 10:00:00 GMT"), "2026-11-21T10:00:00Z".parse().ok());
         assert_eq!(http_date("yesterday"), None);
-    }
-
-    #[test]
-    fn queries_are_escaped() {
-        assert_eq!(escape("a in (b, c)=d/ä"), "a%20in%20%28b%2C%20c%29%3Dd%2F%C3%A4");
     }
 }

@@ -8,16 +8,17 @@ use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::cluster::{Cluster, Fault, escape};
+use super::cluster::{Cluster, Fault};
 use super::files::{documents, objects, read};
 use super::{Head, Scope, Survey};
+use crate::api::percent::encode;
 use crate::api::reasons::ArgoState;
 use crate::api::selector::Selector;
 use crate::api::watchdog::WatchdogSpec;
 use crate::cli::engine::Engine;
 use crate::watchdog::health::SILENCE;
 
-const OURS: &str = "/apis/unstick.dev/v1alpha1";
+pub(super) const OURS: &str = "/apis/unstick.dev/v1alpha1";
 const WORKFLOWS: &str = "/apis/argoproj.io/v1alpha1";
 
 /// Most lock holders outside the scope that are looked up one by one.
@@ -107,14 +108,18 @@ pub async fn from_cluster(
     Ok(Survey { engine, now, names, outside, namespaces: scope.namespace.is_none() })
 }
 
-fn feed_policy(engine: &mut dyn Engine, policy: &Value, err: &mut dyn Write) {
+pub(super) fn feed_policy(engine: &mut dyn Engine, policy: &Value, err: &mut dyn Write) {
     for problem in engine.policy(policy) {
         let name = policy["metadata"]["name"].as_str().unwrap_or_default();
         let _ = writeln!(err, "warning: {} {name}: {problem}", policy["kind"].as_str().unwrap_or_default());
     }
 }
 
-async fn watchdog(engine: &mut dyn Engine, cluster: &Cluster, err: &mut dyn Write) -> anyhow::Result<WatchdogSpec> {
+pub(super) async fn watchdog(
+    engine: &mut dyn Engine,
+    cluster: &Cluster,
+    err: &mut dyn Write,
+) -> anyhow::Result<WatchdogSpec> {
     match cluster.object(&format!("{OURS}/watchdogs/default")).await {
         Ok(object) => {
             engine.watchdog(&object);
@@ -159,30 +164,7 @@ async fn policies(
     scope: &Scope,
     err: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let of_namespaces = match &scope.namespace {
-        Some(namespace) => format!("{OURS}/namespaces/{namespace}/workflowpolicies"),
-        None => format!("{OURS}/workflowpolicies"),
-    };
-    let (mut found, mut missing) = (Vec::new(), false);
-    for (kind, path) in
-        [("ClusterWorkflowPolicy", format!("{OURS}/clusterworkflowpolicies")), ("WorkflowPolicy", of_namespaces)]
-    {
-        let read = cluster
-            .each(&path, "", &mut |json| {
-                let Ok(mut policy) = serde_json::from_str::<Value>(json) else { return };
-                policy["kind"] = kind.into();
-                found.push(policy);
-            })
-            .await;
-        match read {
-            Ok(()) => {}
-            Err(Fault::NotFound) => missing = true,
-            Err(Fault::Denied(why)) => {
-                let _ = writeln!(err, "warning: judged without any {kind}: {why}");
-            }
-            Err(fault) => return Err(fault.into()),
-        }
-    }
+    let Policies { found, missing, .. } = read_policies(cluster, scope, err).await?;
     if found.is_empty() {
         let why = if missing { "unstick's CRDs are not installed" } else { "there are no policies" };
         let _ = writeln!(err, "note: {why}, the built-in policy is used (see it with: unstick policy init)");
@@ -196,6 +178,45 @@ async fn policies(
         feed_policy(engine, policy, err);
     }
     Ok(())
+}
+
+/// Policies of both kinds.
+#[derive(Default)]
+pub(super) struct Policies {
+    pub found: Vec<Value>,
+    /// A kind isn't served.
+    pub missing: bool,
+    /// A kind may not be read.
+    pub denied: bool,
+}
+
+pub(super) async fn read_policies(cluster: &Cluster, scope: &Scope, err: &mut dyn Write) -> anyhow::Result<Policies> {
+    let of_namespaces = match &scope.namespace {
+        Some(namespace) => format!("{OURS}/namespaces/{namespace}/workflowpolicies"),
+        None => format!("{OURS}/workflowpolicies"),
+    };
+    let mut all = Policies::default();
+    for (kind, path) in
+        [("ClusterWorkflowPolicy", format!("{OURS}/clusterworkflowpolicies")), ("WorkflowPolicy", of_namespaces)]
+    {
+        let read = cluster
+            .each(&path, "", &mut |json| {
+                let Ok(mut policy) = serde_json::from_str::<Value>(json) else { return };
+                policy["kind"] = kind.into();
+                all.found.push(policy);
+            })
+            .await;
+        match read {
+            Ok(()) => {}
+            Err(Fault::NotFound) => all.missing = true,
+            Err(Fault::Denied(why)) => {
+                all.denied = true;
+                let _ = writeln!(err, "warning: judged without any {kind}: {why}");
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Ok(all)
 }
 
 async fn namespaces(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope, err: &mut dyn Write) {
@@ -246,7 +267,7 @@ async fn pods(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope, err: &m
         None => "workflows.argoproj.io/completed=false".to_owned(),
     };
     let fields = "status.phase!=Pending,status.phase!=Running,status.phase!=Unknown";
-    let query = format!("labelSelector={}&fieldSelector={}", escape(&labels), escape(fields));
+    let query = format!("labelSelector={}&fieldSelector={}", encode(&labels), encode(fields));
     let mut feed = |json: &str| {
         if let Ok(pod) = serde_json::from_str(json) {
             engine.pod(&pod);
@@ -262,7 +283,7 @@ async fn pods(engine: &mut dyn Engine, cluster: &Cluster, scope: &Scope, err: &m
     }
 }
 
-async fn workflows(
+pub(super) async fn workflows(
     engine: &mut dyn Engine,
     cluster: &Cluster,
     scope: &Scope,
@@ -297,7 +318,7 @@ async fn workflows(
             Err(fault) => Err(fault),
         }
     } else {
-        let labels = escape(&scope.selector);
+        let labels = encode(&scope.selector);
         let query = if labels.is_empty() { labels } else { format!("labelSelector={labels}") };
         cluster.each(&path, &query, &mut feed).await
     };

@@ -11,6 +11,7 @@ use super::engine::Engine;
 
 pub mod cluster;
 pub mod files;
+pub mod keeping;
 pub mod load;
 
 /// An engine that has been fed, and the instant it is asked about.

@@ -3,12 +3,13 @@
 //! A job is one call of [`Hands::perform`]; it never outlives the Lease (its task is aborted) and never holds more than
 //! its share of memory.
 
-mod connect;
+pub mod connect;
 mod delete;
 mod object;
 mod open;
 mod place;
 mod task;
+pub mod wanted;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,7 +5,7 @@ use kube::Client;
 
 use crate::api::workflow::Workflow;
 use crate::watchdog::facts::{Phase, Run, Uid};
-use crate::watchdog::janitor::job::{Live, Outcome, Target};
+use crate::watchdog::janitor::job::{ARTIFACTS_GO, Live, Outcome, Target};
 use crate::watchdog::janitor::run::Finished;
 
 /// Where a workflow is.
@@ -36,9 +36,7 @@ fn live(text: &str) -> Result<Live, serde_json::Error> {
         uid: workflow.meta.uid.to_string(),
         resource_version: workflow.meta.resource_version.to_string(),
         finished: Finished::read(&workflow, run),
-        // Of the whole text: the strategy may stand at the workflow, a template or a single artifact. Saying so once too
-        // often keeps a run; once too seldom would lose artifacts.
-        artifacts_go: text.contains("OnWorkflowDeletion"),
+        artifacts_go: text.contains(ARTIFACTS_GO),
     })
 }
 

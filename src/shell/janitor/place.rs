@@ -11,14 +11,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Open;
-use super::connect::{connect, fingerprint, prefix, unopened};
-use crate::api::archive_location::{AccessMode, ArchiveLocation, ArchiveLocationStatus, Capabilities, LocationType};
+use super::connect::{connect, fingerprint, location_of, unopened};
+use crate::api::archive_location::{AccessMode, ArchiveLocation, ArchiveLocationStatus, Capabilities};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::api::reasons::{ConditionType, LocationReason};
 use crate::api::selector::Selector;
-use crate::archive::key::Layout;
 use crate::archive::store::probe::{Probed, probe};
-use crate::archive::store::{Fingerprint, Location, LocationKind};
+use crate::archive::store::{Fingerprint, Location};
 use crate::shell::clock::ServerClock;
 use crate::watchdog::janitor::Place;
 
@@ -121,11 +120,10 @@ struct Found {
 }
 
 async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<Open>>) -> Found {
-    let fingerprint = fingerprint(object);
     let mut found = Found {
         reason: LocationReason::InvalidSpec,
         message: String::new(),
-        fingerprint: fingerprint.clone(),
+        fingerprint: fingerprint(object),
         identity: String::new(),
         capabilities: None,
         allowed: Selector::default(),
@@ -140,21 +138,14 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
     }
     let store = match &known {
         Some(open) => Arc::clone(&open.store),
-        None => match connect(object, &opening.read, &opening.namespace, false).await {
+        None => match connect(object, &opening.read, &opening.namespace).await {
             Ok(store) => store,
             Err((reason, message)) => return Found { reason, message, ..found },
         },
     };
-    let Some(layout) = Layout::new(prefix(object)) else {
-        return Found { message: "the prefix is no path".to_owned(), ..found };
-    };
-    let location = Location {
-        name: object.metadata.name.clone().unwrap_or_default(),
-        kind: if object.spec.kind == LocationType::S3 { LocationKind::S3 } else { LocationKind::Filesystem },
-        layout,
-        fingerprint,
-        cluster: opening.cluster.clone(),
-        conditional_put: true,
+    let location = match location_of(object, &opening.cluster, true) {
+        Ok(location) => location,
+        Err((reason, message)) => return Found { reason, message, ..found },
     };
     match probe(&*store, &location, opening.clock.now().into()).await {
         Ok(probed) => {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::object::{self, failed};
-use super::{Hands, Open};
+use super::{Hands, Open, wanted};
 use crate::api::policy::Redaction as Wanted;
 use crate::api::reasons::{KeepReason, LocationReason};
 use crate::api::workflow::codec::MAX_DECODED;
@@ -17,17 +17,11 @@ use crate::archive::catalogue::Row;
 use crate::archive::catalogue::row::Deletion;
 use crate::archive::digest::Digest;
 use crate::archive::keep::{KeepError, KeepOptions, keep};
-use crate::archive::redaction::{Redaction, Rules};
+use crate::archive::redaction::Redaction;
 use crate::archive::store::{Fingerprint, StoreError};
 use crate::archive::verify::{Hint, VerifyError, verify_for_delete};
 use crate::watchdog::janitor::job::{Job, Kept, Outcome, Permit, Target, Task};
 use crate::watchdog::janitor::run::{ARCHIVED, Mark};
-
-/// A list as the API server gives it.
-#[derive(serde::Deserialize)]
-struct List {
-    items: Box<RawValue>,
-}
 
 /// How long a job may take in all; what hangs longer is tried again.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -163,14 +157,10 @@ impl Hands {
     }
 
     async fn events(&self, target: &Target) -> Result<Box<RawValue>, Outcome> {
-        let path = format!(
-            "/apis/events.k8s.io/v1/namespaces/{}/events?limit=500&fieldSelector=regarding.uid%3D{}",
-            target.namespace, target.uid
-        );
-        let request = Request::get(path).body(Vec::new()).map_err(|e| Outcome::Failed(e.to_string()))?;
-        let text = self.client.request_text(request).await.map_err(|error| failed(&error))?;
-        let list: List = serde_json::from_str(&text).map_err(|e| Outcome::Failed(format!("its events: {e}")))?;
-        Ok(list.items)
+        wanted::events(&self.client, &target.namespace, &target.uid).await.map_err(|error| match error {
+            kube::Error::SerdeError(error) => Outcome::Failed(format!("its events: {error}")),
+            other => failed(&other),
+        })
     }
 
     /// What the catalogue is to say of a deletion.
@@ -208,10 +198,7 @@ impl Hands {
 }
 
 fn rules(wanted: &Wanted) -> Result<Redaction, Outcome> {
-    let words = if wanted.defaults { Rules::default().words } else { Vec::new() };
-    let rules =
-        Rules { words, names: wanted.names.clone(), patterns: wanted.patterns.clone(), except: wanted.except.clone() };
-    Redaction::new(rules).map_err(|e| Outcome::NotArchivable(KeepReason::NotArchivable, e.to_string()))
+    wanted::redaction(wanted).map_err(|e| Outcome::NotArchivable(KeepReason::NotArchivable, e.to_string()))
 }
 
 fn hint(mark: &Mark) -> Option<Hint> {

@@ -105,6 +105,11 @@ pub struct Kept {
     pub already: bool,
 }
 
+/// Stands in an object whose artifacts Argo would delete together with it. Looked for in the whole text: the strategy may
+/// stand at the workflow, a template or a single artifact. Saying so once too often keeps a run; once too seldom would
+/// lose artifacts.
+pub const ARTIFACTS_GO: &str = "OnWorkflowDeletion";
+
 /// The live object as it was when its archive was proven.
 #[derive(Debug)]
 pub struct Live {

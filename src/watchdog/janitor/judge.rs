@@ -31,6 +31,18 @@ pub enum Verdict {
     Examine,
 }
 
+/// When a run may go, as far as its end, its policy's TTL and those that are newer tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The policy has no TTL for its outcome.
+    NoTtl,
+    /// Argo wrote no end.
+    NoEnd,
+    /// `keepAtLeast` keeps it.
+    AmongNewest,
+    At(Secs),
+}
+
 /// How long until something that keeps a run is looked at again by time alone.
 const AGAIN: Secs = 60;
 
@@ -95,17 +107,9 @@ impl Watchdog {
     fn cleanup_verdict(&self, slot: Slot, entry: &Entry, policy: &Policy, rule: &CleanupRule, now: Secs) -> Verdict {
         let blocked = |reason, text: &str| Verdict::Blocked(reason, text.to_owned(), now.saturating_add(AGAIN));
         let run = &entry.run;
-        let Some(ttl) = rule.ttl(run.phase) else { return Verdict::Rest(0) };
-        if run.finished == 0 {
-            return Verdict::Rest(0);
-        }
-        let created = self.index.get(slot).map_or(run.finished, |f| f.created);
-        let from = if mutant::on("ttl-from-creation") { created } else { run.finished };
-        let due = from.saturating_add(ttl);
-        if self.janitor.groups.is_among_newest(entry.policy, run, slot, rule.keep(run.phase)) {
-            return Verdict::Rest(0);
-        }
+        let Due::At(due) = self.may_go(slot, entry, rule) else { return Verdict::Rest(0) };
         if now < due {
+            let ttl = rule.ttl(run.phase).unwrap_or(0);
             let notice = due.saturating_sub((ttl / 10).clamp(1, 86_400));
             let tell = rule.mode == Mode::Enforce && !entry.told.scheduled;
             return match (tell, now >= notice) {
@@ -158,6 +162,21 @@ impl Watchdog {
             }
         }
         Verdict::Examine
+    }
+
+    /// When it may go by time and number.
+    pub(super) fn may_go(&self, slot: Slot, entry: &Entry, rule: &CleanupRule) -> Due {
+        let run = &entry.run;
+        let Some(ttl) = rule.ttl(run.phase) else { return Due::NoTtl };
+        if run.finished == 0 {
+            return Due::NoEnd;
+        }
+        if self.janitor.groups.is_among_newest(entry.policy, run, slot, rule.keep(run.phase)) {
+            return Due::AmongNewest;
+        }
+        let created = self.index.get(slot).map_or(run.finished, |f| f.created);
+        let from = if mutant::on("ttl-from-creation") { created } else { run.finished };
+        Due::At(from.saturating_add(ttl))
     }
 
     /// Pauses, Argo's own archive and our own blindness hold everything.

@@ -8,12 +8,14 @@
 //!
 //! `run` is what is remembered of a finished run, `rules` what its policy says, `judge` one pure decision, `work` hands
 //! out jobs and takes their outcomes, `budget` counts deletes in a sliding window, `groups` knows the newest of each
-//! template. Marks on workflows are hints: only a proof made right before it unlocks a delete.
+//! template, `plan` puts all before `judge` for who wants to know what would be done. Marks on workflows are hints: only
+//! a proof made right before it unlocks a delete.
 
 pub mod budget;
 mod groups;
 pub mod job;
 mod judge;
+pub mod plan;
 pub mod rules;
 pub mod run;
 mod said;

@@ -4,7 +4,7 @@ use super::job::{Ground, Job, JobTicket, Kept, Live, Outcome, Permit, Target, Ta
 use super::judge::Verdict;
 use super::said::Say;
 use super::{Entry, Stage};
-use crate::api::policy::{Artifacts, CleanupRequire};
+use crate::api::policy::CleanupRequire;
 use crate::api::reasons::{KeepReason, Mode};
 use crate::api::workflow::Secs;
 use crate::archive::verify::VerifiedArchive;
@@ -75,7 +75,7 @@ impl Watchdog {
         self.start(slot, task)
     }
 
-    fn location_of(&self, entry: &Entry) -> Option<String> {
+    pub(super) fn location_of(&self, entry: &Entry) -> Option<String> {
         Some(self.policies.get(entry.policy)?.rules.as_ref()?.archive.as_ref()?.location.clone())
     }
 
@@ -209,18 +209,15 @@ impl Watchdog {
                 return None;
             }
         }
-        let policy = self.policies.get(entry.policy)?;
-        let rules = policy.rules.as_ref()?;
-        let cleanup = rules.cleanup.as_ref().filter(|c| c.mode == Mode::Enforce)?;
-        let block = rules.archive.as_ref().is_none_or(|a| a.artifacts == Artifacts::Block);
-        if live.artifacts_go && block {
-            let text =
-                "Argo would delete its artifacts with it (artifactGC OnWorkflowDeletion) and the policy says Block";
+        if let Some(text) = self.artifacts_stop(entry.policy, live.artifacts_go) {
             self.block(slot, KeepReason::ArtifactsWouldGo, text);
             self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()));
             self.janitor.look(slot, now.saturating_add(3600));
             return None;
         }
+        let policy = self.policies.get(entry.policy)?;
+        let rules = policy.rules.as_ref()?;
+        let cleanup = rules.cleanup.as_ref().filter(|c| c.mode == Mode::Enforce)?;
         let ground = match (cleanup.require, proof) {
             (CleanupRequire::Archive, Some(archive)) => Ground::Verified(archive),
             (CleanupRequire::Archive, None) => {

@@ -1,8 +1,10 @@
 //! How a bucket is reached: what an `ArchiveLocation` says of it, as plain values.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
+
+use crate::api::percent::encode;
 
 /// Of one bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,18 +103,7 @@ impl S3Settings {
 
     /// `a=b&c=d`, as the header of a put has it.
     pub(super) fn tagging(&self) -> Option<String> {
-        let escape = |text: &str| {
-            let mut out = String::new();
-            for byte in text.bytes() {
-                if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-                    out.push(char::from(byte));
-                } else {
-                    let _ = write!(out, "%{byte:02X}");
-                }
-            }
-            out
-        };
-        let pairs: Vec<_> = self.tags.iter().map(|(k, v)| format!("{}={}", escape(k), escape(v))).collect();
+        let pairs: Vec<_> = self.tags.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
         (!pairs.is_empty()).then(|| pairs.join("&"))
     }
 }

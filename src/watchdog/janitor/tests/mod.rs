@@ -6,6 +6,7 @@ mod chain;
 mod kept;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod planned;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use super::Place;
 use super::job::{Job, Kept, Live, Outcome, Permit, Target, Task};
 use super::run::Finished;
+use crate::api::reasons::KeepReason;
 use crate::api::selector::Selector;
 use crate::api::validate::Context;
 use crate::api::workflow::{Secs, Workflow};
