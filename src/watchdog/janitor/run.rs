@@ -32,7 +32,7 @@ pub struct Finished {
     pub phase: Phase,
     /// `status.finishedAt`; 0 when Argo wrote none.
     pub finished: Secs,
-    /// `CronWorkflow`, else template, else generateName: what `keepAtLeast` counts by.
+    /// Namespace, and `CronWorkflow`, else template, else generateName: what `keepAtLeast` counts by.
     pub group: String,
     /// `unstick.dev/hold` is set, whatever its value.
     pub held: bool,
@@ -77,6 +77,30 @@ fn group(workflow: &Workflow<'_>) -> String {
         Some(format!("{kind}/{}", template.name))
     };
     let generated = || (!workflow.meta.generate_name.is_empty()).then(|| workflow.meta.generate_name.to_string());
-    // A name given by hand is a group of its own.
-    labelled.or_else(template).or_else(generated).unwrap_or_else(|| workflow.meta.name.to_string())
+    // A name given by hand is a group of its own; templates and CronWorkflows of one name are others elsewhere.
+    let group = labelled.or_else(template).or_else(generated).unwrap_or_else(|| workflow.meta.name.to_string());
+    format!("{}/{group}", workflow.meta.namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn group_of(namespace: &str, labels: &serde_json::Value) -> String {
+        let text = json!({
+            "metadata": {"name": "nightly-7", "namespace": namespace, "uid": "u", "labels": labels},
+            "status": {"phase": "Succeeded", "finishedAt": "2026-11-21T10:00:00Z"},
+        });
+        group(&Workflow::from_json(&text.to_string()).unwrap())
+    }
+
+    #[test]
+    fn a_cron_workflow_of_the_same_name_elsewhere_is_another_group() {
+        let cron = json!({"workflows.argoproj.io/cron-workflow": "nightly"});
+        assert_eq!(group_of("a", &cron), "a/CronWorkflow/nightly");
+        assert_ne!(group_of("a", &cron), group_of("b", &cron));
+        assert_ne!(group_of("a", &cron), group_of("a", &json!({})));
+    }
 }
