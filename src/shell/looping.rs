@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use super::client::Clients;
 use super::ears::Ears;
 use super::follow::{Kind, News, Which, follow};
-use super::janitor::Hands;
+use super::janitor::{Hands, LastLook};
 use super::jobs::{Jobs, Locations};
 use super::lease::LeaseHandle;
 use super::named::Named;
@@ -77,6 +77,7 @@ impl Loop {
         if options.namespace.is_none() {
             super::crds::compare(clients.watch.clone(), missing);
         }
+        let look = LastLook::new(lease.as_ref().map(LeaseHandle::for_others));
         let mut state = Self {
             watchdog: Watchdog::new(options.config.clone(), metrics::bounds),
             process: Process::new(options.series_cap),
@@ -102,7 +103,7 @@ impl Loop {
             blind: None,
             scrapes: Vec::new(),
             flushed_at: None,
-            hands: Hands::new(clients.enforce.clone(), clients.clock.clone()),
+            hands: Hands::new(clients.enforce.clone(), clients.clock.clone(), look),
             locations: Locations::new(try_tell),
             flush_every: options.catalogue_every,
             job_limit: Limit::new(options.jobs_per_second, options.jobs_per_second * 2, Instant::now()),
@@ -144,6 +145,7 @@ impl Loop {
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
         let now = self.now();
+        self.hands.look.heard(&input);
         for Effect::Relist in self.watchdog.handle(input, now) {
             self.relist_at.get_or_insert_with(|| Instant::now() + RELIST_AFTER);
         }

@@ -7,6 +7,7 @@
 #![allow(clippy::redundant_closure, clippy::unused_async)] // trials have one form
 #![allow(clippy::type_complexity, clippy::needless_for_each, clippy::single_match_else)]
 
+mod between;
 mod cli;
 mod conduct;
 mod crash;
@@ -116,6 +117,8 @@ fn main() -> ExitCode {
         trial(t, "keep::finished_runs_are_kept_and_then_deleted", keep::finished_runs_are_kept_and_then_deleted),
         trial(t, "keep::into_a_bucket_and_back", keep::into_a_bucket_and_back),
         trial(t, "keep::while_the_store_is_gone_nothing_goes", keep::while_the_store_is_gone_nothing_goes),
+        trial(t, "between::the_object_changes_and_the_server_says_409", between::the_object_changes),
+        trial(t, "between::what_is_asked_for_changes_and_nothing_is_sent", between::what_is_asked_for_changes),
     ];
     trials.extend(on_real_states(t));
     trials.push(every_family(&arguments));

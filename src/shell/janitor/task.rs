@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::object::{self, failed};
-use super::{Hands, Open};
+use super::{Hands, Judged, Open};
 use crate::api::policy::Redaction as Wanted;
 use crate::api::reasons::{KeepReason, LocationReason};
 use crate::api::workflow::codec::MAX_DECODED;
@@ -33,15 +33,15 @@ struct List {
 const LONGEST: Duration = Duration::from_secs(300);
 
 impl Hands {
-    /// Carries out a job.
-    pub async fn perform(&self, job: Job) -> Outcome {
+    /// Carries out a job, which was judged on what had been heard by then.
+    pub async fn perform(&self, job: Job, judged: Judged) -> Outcome {
         let Job { target, task, .. } = job;
         let location = match &task {
             Task::Archive { location, .. } | Task::Confirm { location, .. } => Some(location.clone()),
             Task::Examine { proof } => proof.as_ref().map(|(location, ..)| location.clone()),
             Task::Delete { .. } => None,
         };
-        let outcome = match tokio::time::timeout(LONGEST, self.work(&target, task)).await {
+        let outcome = match tokio::time::timeout(LONGEST, self.work(&target, task, judged)).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
             Err(_) => Outcome::Failed(format!("no end within {} s", LONGEST.as_secs())),
         };
@@ -53,7 +53,7 @@ impl Hands {
         outcome
     }
 
-    async fn work(&self, target: &Target, task: Task) -> Result<Outcome, Outcome> {
+    async fn work(&self, target: &Target, task: Task, judged: Judged) -> Result<Outcome, Outcome> {
         match task {
             Task::Archive { location, redaction, events } => self.archive(target, &location, &redaction, events).await,
             Task::Confirm { location, mark } => self.confirm(target, &location, &mark).await,
@@ -77,7 +77,8 @@ impl Hands {
             }
             Task::Delete { resource_version, permit, policy } => {
                 let told = self.deletion(&permit, &policy);
-                let outcome = super::delete::delete(self.client.clone(), target, &resource_version, permit).await;
+                let look = (&self.look, judged);
+                let outcome = super::delete::delete(self.client.clone(), target, &resource_version, permit, look).await;
                 if let (Outcome::Deleted, Some((place, row))) = (&outcome, told) {
                     place.rows.add(row);
                 }
