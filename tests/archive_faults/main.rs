@@ -9,6 +9,7 @@ mod bucket;
 mod folder;
 mod run;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use unstick_bed::{S3Kind, S3Server};
 
 use bucket::{BUCKET, Cell, PLAIN};
-use table::{Outcome, Site};
+use table::{Outcome, Site, Wrong};
 
 /// Started by the first cell that needs it.
 #[derive(Default)]
@@ -59,7 +60,10 @@ fn cells(servers: &Arc<Servers>) -> Vec<Trial> {
                     let server = servers.get(kind);
                     runtime().block_on(async {
                         let cell = Cell::new(server, &short, &row.wrong).await;
-                        let played = Box::pin(cell.play(site, &row.wrong, &row.outcomes)).await;
+                        let played = match row.wrong {
+                            Wrong::Certificate(bad) => Box::pin(cell.play_certificate(site, bad, outcome)).await,
+                            _ => Box::pin(cell.play(site, &row.wrong, &row.outcomes)).await,
+                        };
                         played.map(drop).map_err(Failed::from)
                     })
                 }));

@@ -123,3 +123,22 @@ async fn certificates(client: &Client, namespace: &str, name: &str) -> Result<Ve
     text.map(String::into_bytes)
         .ok_or_else(|| missing(format!("ConfigMap {namespace}/{name} with key ca.crt is not there: create it")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::store::Fault;
+
+    #[test]
+    fn a_fault_of_the_store_comes_with_its_remedy() {
+        let (reason, message) = unopened(&StoreError::new(Fault::Tls, "can't put a: invalid peer certificate"));
+        assert_eq!(reason, LocationReason::TlsFailed);
+        assert!(message.contains("invalid peer certificate; check the endpoint's certificate"), "{message}");
+        assert!(message.contains("caConfigMapRef"), "{message}");
+        for fault in Fault::ALL {
+            let (reason, message) = unopened(&StoreError::new(*fault, "it failed"));
+            assert_eq!(reason.as_str(), fault.reason(), "a reason that a location doesn't know");
+            assert!(message.ends_with(fault.remedy()), "{message}");
+        }
+    }
+}
