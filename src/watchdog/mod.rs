@@ -158,6 +158,7 @@ impl Watchdog {
             }
             Input::NamespaceHeld { name, hold } => self.namespace_held(&name, hold, at),
             Input::Place { name, place } => self.place(&name, place.map(|p| *p), at),
+            Input::ArgoDeletes(argo) => self.argo_deletes(*argo, at),
             Input::Settings(object) => self.settings(object.as_deref(), now),
             Input::Incident(incident) => self.incident_seen(&incident, at),
             Input::IncidentGone { namespace, name } => self.incident_gone(&namespace, &name, at),

@@ -213,6 +213,8 @@ impl Watchdog {
                 entry.wanted = (entry.observed != status).then_some(status);
             }
         }
+        self.janitor.sooner.forget_old(now);
+        self.statuses.refresh_at = self.janitor.sooner.next();
         let own = self.watchdog_status(now, unfinished);
         if let Some((_, observed)) = &self.statuses.watchdog {
             self.statuses.watchdog_wanted = (*observed != own).then_some(own);
@@ -269,6 +271,13 @@ impl Watchdog {
                 )
                 .of_generation(entry.generation),
             );
+        }
+        if let Some((reason, message)) = self.too_short(key, now) {
+            let kind = ConditionType::TtlTooShort;
+            let said = Condition::new(kind, ConditionStatus::True, reason.as_str(), &message, at);
+            condition::set(&mut conditions, said.of_generation(entry.generation));
+        } else {
+            conditions.retain(|c| c.kind != ConditionType::TtlTooShort.as_str());
         }
         let detections = index.and_then(|i| self.policies.get(i)).map(|p| {
             let each = (0..).zip(&p.detections);

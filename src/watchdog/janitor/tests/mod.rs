@@ -6,6 +6,7 @@ mod chain;
 mod kept;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod sooner;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
