@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// Where Argo's controller has its settings.
+pub const CONFIG_MAP: &str = "workflow-controller-configmap";
+
 /// A page of `CronWorkflow`s, as far as their limits go.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -82,15 +85,26 @@ pub struct RetentionPolicy {
 #[serde(default, rename_all = "camelCase")]
 struct Whole {
     retention_policy: Option<RetentionPolicy>,
+    #[serde(rename = "instanceID")]
+    instance_id: String,
 }
 
 impl RetentionPolicy {
-    /// Of the data of a controller's `ConfigMap`: under its own key, or in the one document under `config`.
-    pub fn read(data: &BTreeMap<String, String>) -> Option<Self> {
-        if let Some(text) = data.get("retentionPolicy") {
-            return serde_saphyr::from_str(text).ok();
+    /// Of the data of a `ConfigMap`, each setting under its own key or all in one document under `config`; `None` when it is
+    /// of a controller with another instance id.
+    pub fn read(data: &BTreeMap<String, String>, instance_id: &str) -> Option<Self> {
+        let whole = match data.get("config") {
+            Some(text) => serde_saphyr::from_str(text).ok()?,
+            None => Whole::default(),
+        };
+        let id = data.get("instanceID").map_or(whole.instance_id.as_str(), |id| id.trim());
+        if id != instance_id {
+            return None;
         }
-        serde_saphyr::from_str::<Whole>(data.get("config")?).ok()?.retention_policy
+        match data.get("retentionPolicy") {
+            Some(text) => serde_saphyr::from_str(text).ok(),
+            None => whole.retention_policy,
+        }
     }
 
     /// How many are left of those that succeeded, failed, ended in error.
@@ -119,7 +133,7 @@ mod tests {
 
     #[test]
     fn retention_in_both_forms() {
-        let of = |key: &str, text: &str| RetentionPolicy::read(&[(key.to_owned(), text.to_owned())].into());
+        let of = |key: &str, text: &str| RetentionPolicy::read(&[(key.to_owned(), text.to_owned())].into(), "");
         let own = of("retentionPolicy", "completed: 10\nfailed: 3\nerrored: 4\n").unwrap();
         assert_eq!(own.kept(), [10, 3, 4]);
         let whole = of("config", "parallelism: 5\nretentionPolicy: {completed: 10, succeeded: 7}\n").unwrap();
@@ -127,5 +141,13 @@ mod tests {
         assert_eq!(of("config", "parallelism: 5\n"), None);
         assert_eq!(of("retentionPolicy", "much: [\n"), None);
         assert_eq!(of("other", "completed: 1"), None);
+        assert_eq!(
+            of("config", "instanceID: second\nretentionPolicy: {completed: 10}\n"),
+            None,
+            "another controller's"
+        );
+        let second = [("instanceID".to_owned(), "second".to_owned()), ("retentionPolicy".to_owned(), "{}".to_owned())];
+        assert_eq!(RetentionPolicy::read(&second.clone().into(), "second").unwrap().kept(), [0, 0, 0]);
+        assert_eq!(RetentionPolicy::read(&second.into(), ""), None);
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
+use super::argo_deletes::Reading;
 use super::client::Clients;
 use super::ears::Ears;
 use super::follow::{Kind, News, Which, follow};
@@ -66,6 +67,7 @@ pub struct Loop {
     pub(super) locations: Locations,
     pub(super) job_limit: Limit,
     pub(super) flush_every: Duration,
+    pub(super) deletes: Reading,
 }
 
 impl Loop {
@@ -74,6 +76,7 @@ impl Loop {
         let (probe, probes) = mpsc::channel(16);
         let (missing, crds) = mpsc::channel(1);
         let (try_tell, tried) = mpsc::channel(16);
+        let (read_tell, deletes) = mpsc::channel(1);
         if options.namespace.is_none() {
             super::crds::compare(clients.watch.clone(), missing);
         }
@@ -82,7 +85,7 @@ impl Loop {
             watchdog: Watchdog::new(options.config.clone(), metrics::bounds),
             process: Process::new(options.series_cap),
             named: Named::default(),
-            ears: Ears { lease, flush: None, news, probes, crds, tried, feed: None },
+            ears: Ears { lease, flush: None, news, probes, crds, tried, deletes, feed: None },
             identity: options.identity.clone(),
             namespace: options.namespace.clone(),
             limit: limits(options),
@@ -106,6 +109,7 @@ impl Loop {
             hands: Hands::new(clients.enforce.clone(), clients.clock.clone(), look),
             locations: Locations::new(try_tell),
             flush_every: options.catalogue_every,
+            deletes: Reading::new(read_tell),
             job_limit: Limit::new(options.jobs_per_second, options.jobs_per_second * 2, Instant::now()),
             clients,
         };
@@ -219,6 +223,7 @@ impl Loop {
             tracing::info!(identity = self.identity, "leading");
             self.handle(Input::Leading(Some(state.watermark)));
             self.open_locations();
+            self.look_at_deletes();
         } else {
             // Nothing more under a Lease that may be another's by now (I24).
             writes.abort_all();
@@ -226,6 +231,7 @@ impl Loop {
             self.close_locations();
             tracing::warn!(holder = state.holder, "no longer leading");
             self.handle(Input::Leading(None));
+            self.look_at_deletes();
         }
     }
 

@@ -26,6 +26,7 @@ mod policies;
 mod raw;
 mod seen;
 mod slots;
+mod sooner;
 mod states;
 mod world;
 
@@ -119,6 +120,7 @@ fn main() -> ExitCode {
         trial(t, "keep::while_the_store_is_gone_nothing_goes", keep::while_the_store_is_gone_nothing_goes),
         trial(t, "between::the_object_changes_and_the_server_says_409", between::the_object_changes),
         trial(t, "between::what_is_asked_for_changes_and_nothing_is_sent", between::what_is_asked_for_changes),
+        trial(t, "sooner::what_argo_deletes_too_soon_is_told", sooner::what_argo_deletes_too_soon_is_told),
     ];
     trials.extend(on_real_states(t));
     trials.push(every_family(&arguments));
