@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bucket;
+mod checksums;
 mod folder;
 mod run;
 mod table;
@@ -108,6 +109,13 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(8);
     let servers = Arc::new(Servers::default());
     let mut trials = cells(&servers);
+    for kind in S3Kind::ALL {
+        let servers = Arc::clone(&servers);
+        trials.push(Trial::test(format!("{}: checksums are told as they are", kind.name()), move || {
+            let server = servers.get(kind);
+            runtime().block_on(checksums::are_told_as_they_are(server)).map_err(Failed::from)
+        }));
+    }
     trials.extend(folder_cells(folder::has_namespaces()));
     let done = libtest_mimic::run(&arguments, trials);
     println!(

@@ -10,6 +10,8 @@ mod object;
 mod open;
 mod place;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

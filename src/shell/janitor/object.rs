@@ -38,6 +38,7 @@ fn live(text: &str) -> Result<Live, serde_json::Error> {
         // Of the whole text: the strategy may stand at the workflow, a template or a single artifact. Saying so once too
         // often keeps a run; once too seldom would lose artifacts.
         artifacts_go: text.contains("OnWorkflowDeletion"),
+        facts: None,
     })
 }
 

@@ -166,7 +166,7 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
                 identity,
                 capabilities: Some(Capabilities {
                     conditional_put: capabilities.conditional_put,
-                    checksums: false,
+                    checksums: capabilities.checksums,
                     versioning: capabilities.versioning,
                 }),
                 // The same place stays open, with what waits for it.

@@ -12,15 +12,19 @@ use super::object::{self, failed};
 use super::{Hands, Judged, Open};
 use crate::api::policy::Redaction as Wanted;
 use crate::api::reasons::{KeepReason, LocationReason};
+use crate::api::workflow::Secs;
 use crate::api::workflow::codec::MAX_DECODED;
+use crate::archive::canonical::canonical;
 use crate::archive::catalogue::Row;
 use crate::archive::catalogue::row::Deletion;
 use crate::archive::digest::Digest;
+use crate::archive::facts::RunFacts;
 use crate::archive::keep::{KeepError, KeepOptions, keep};
 use crate::archive::redaction::{Redaction, Rules};
 use crate::archive::store::{Fingerprint, StoreError};
 use crate::archive::verify::{Hint, VerifyError, verify_for_delete};
-use crate::watchdog::janitor::job::{Job, Kept, Outcome, Permit, Target, Task};
+use crate::watchdog::instant;
+use crate::watchdog::janitor::job::{Job, Kept, Live, Needed, Outcome, Permit, Target, Task};
 use crate::watchdog::janitor::run::{ARCHIVED, Mark};
 
 /// A list as the API server gives it.
@@ -38,8 +42,8 @@ impl Hands {
         let Job { target, task, .. } = job;
         let location = match &task {
             Task::Archive { location, .. } | Task::Confirm { location, .. } => Some(location.clone()),
-            Task::Examine { proof } => proof.as_ref().map(|(location, ..)| location.clone()),
-            Task::Delete { .. } => None,
+            Task::Examine { needed: Needed::Proof(location, ..) } => Some(location.clone()),
+            Task::Examine { .. } | Task::Delete { .. } => None,
         };
         let outcome = match tokio::time::timeout(LONGEST, self.work(&target, task, judged)).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
@@ -55,13 +59,23 @@ impl Hands {
 
     async fn work(&self, target: &Target, task: Task, judged: Judged) -> Result<Outcome, Outcome> {
         match task {
-            Task::Archive { location, redaction, events } => self.archive(target, &location, &redaction, events).await,
+            Task::Archive { location, redaction, events, stuck_seconds } => {
+                self.archive(target, &location, &redaction, events, stuck_seconds).await
+            }
             Task::Confirm { location, mark } => self.confirm(target, &location, &mark).await,
-            Task::Examine { proof: None } => {
+            Task::Examine { needed: Needed::Nothing } => {
                 let (_, live) = object::read(&self.client, target).await?;
                 Ok(Outcome::Examined(Box::new(live), None))
             }
-            Task::Examine { proof: Some((location, redaction, mark)) } => {
+            Task::Examine { needed: Needed::Facts(redaction) } => {
+                let rules = rules(&redaction)?;
+                let (text, mut live) = object::read(&self.client, target).await?;
+                let room = self.room(&text).await;
+                let text = if room.is_ok() { text.as_str() } else { "" };
+                live.facts = Some(Box::new(facts(target, text, &live, &rules)));
+                Ok(Outcome::Examined(Box::new(live), None))
+            }
+            Task::Examine { needed: Needed::Proof(location, redaction, mark) } => {
                 let place = self.opened(&location)?;
                 let rules = rules(&redaction)?;
                 let (text, live) = object::read(&self.client, target).await?;
@@ -75,8 +89,8 @@ impl Hands {
                     Err(other) => Ok(Outcome::NotVerified(other.to_string())),
                 }
             }
-            Task::Delete { resource_version, permit, policy } => {
-                let told = self.deletion(&permit, &policy);
+            Task::Delete { resource_version, permit, policy, told } => {
+                let told = self.deletion(&permit, &policy, told);
                 let look = (&self.look, judged);
                 let outcome = super::delete::delete(self.client.clone(), target, &resource_version, permit, look).await;
                 if let (Outcome::Deleted, Some((place, row))) = (&outcome, told) {
@@ -93,14 +107,15 @@ impl Hands {
         location: &str,
         redaction: &Wanted,
         events: bool,
+        stuck_seconds: Option<i64>,
     ) -> Result<Outcome, Outcome> {
         let place = self.opened(location)?;
         let rules = rules(redaction)?;
         let (text, live) = object::read(&self.client, target).await?;
         let events = if events { Some(self.events(target).await?) } else { None };
         let _room = self.room(&text).await?;
-        let options =
-            KeepOptions { rules: &rules, events: events.as_deref(), now: self.clock.now().into(), stuck_seconds: None };
+        let now = self.clock.now().into();
+        let options = KeepOptions { rules: &rules, events: events.as_deref(), now, stuck_seconds };
         let kept = match keep(&*place.store, &place.location, &text, &options).await {
             Ok(kept) => kept,
             Err(KeepError::NotArchivable(why)) => return Ok(not_archivable(why.reason(), &why.to_string())),
@@ -175,14 +190,23 @@ impl Hands {
     }
 
     /// What the catalogue is to say of a deletion.
-    fn deletion(&self, permit: &Permit, policy: &str) -> Option<(Arc<Open>, Row)> {
-        let archive = permit.archive()?;
-        let place = self.place_of(archive.fingerprint())?;
+    fn deletion(
+        &self,
+        permit: &Permit,
+        policy: &str,
+        told: Option<(String, Box<RunFacts>)>,
+    ) -> Option<(Arc<Open>, Row)> {
+        let proven = permit.archive();
+        let (place, facts) = match (proven, &told) {
+            (Some(archive), _) => (self.place_of(archive.fingerprint())?, archive.facts()),
+            (None, Some((location, facts))) => (self.place(location)?, &**facts),
+            (None, None) => return None,
+        };
         let row = Row::deletion(&Deletion {
-            facts: archive.facts(),
+            facts,
             cluster: &place.location.cluster,
-            fingerprint: archive.fingerprint(),
-            archive: Some((archive.key(), archive.digest())),
+            fingerprint: &place.location.fingerprint,
+            archive: proven.map(|archive| (archive.key(), archive.digest())),
             deleted_at: self.clock.now().into(),
             policy,
             reason: "TimeToLive",
@@ -213,6 +237,24 @@ fn rules(wanted: &Wanted) -> Result<Redaction, Outcome> {
     let rules =
         Rules { words, names: wanted.names.clone(), patterns: wanted.patterns.clone(), except: wanted.except.clone() };
     Redaction::new(rules).map_err(|e| Outcome::NotArchivable(KeepReason::NotArchivable, e.to_string()))
+}
+
+/// For the catalogue; of a run that can't be archived, what is known of any.
+fn facts(target: &Target, text: &str, live: &Live, rules: &Redaction) -> RunFacts {
+    let time = |at: Secs| (at != 0).then(|| instant(at).into());
+    canonical(text, rules).map_or_else(
+        |_| RunFacts {
+            uid: target.uid.clone(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            resource_version: live.resource_version.clone(),
+            phase: live.finished.as_ref().map(|f| f.phase.as_str().to_owned()).unwrap_or_default(),
+            started: time(target.started),
+            finished: time(target.finished),
+            ..RunFacts::default()
+        },
+        |whole| whole.facts,
+    )
 }
 
 fn hint(mark: &Mark) -> Option<Hint> {
