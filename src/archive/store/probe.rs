@@ -9,7 +9,7 @@ use crate::api::time::Time;
 pub struct Capabilities {
     /// A put that must not replace is refused where something is.
     pub conditional_put: bool,
-    /// The store keeps a checksum of what we send, in the way that we send it.
+    /// The store has a checksum of its own of what we send, in the way that we send it.
     pub checksums: bool,
     /// Objects have versions.
     pub versioning: bool,
