@@ -41,8 +41,9 @@ impl Hands {
     pub async fn perform(&self, job: Job, judged: Judged) -> Outcome {
         let Job { target, task, .. } = job;
         let location = match &task {
-            Task::Archive { location, .. } | Task::Confirm { location, .. } => Some(location.clone()),
-            Task::Examine { needed: Needed::Proof(location, ..) } => Some(location.clone()),
+            Task::Archive { location, .. }
+            | Task::Confirm { location, .. }
+            | Task::Examine { needed: Needed::Proof(location, ..) } => Some(location.clone()),
             Task::Examine { .. } | Task::Delete { .. } => None,
         };
         let outcome = match tokio::time::timeout(LONGEST, self.work(&target, task, judged)).await {
@@ -90,7 +91,7 @@ impl Hands {
                 }
             }
             Task::Delete { resource_version, permit, policy, told } => {
-                let told = self.deletion(&permit, &policy, told);
+                let told = self.deletion(&permit, &policy, told.as_ref());
                 let look = (&self.look, judged);
                 let outcome = super::delete::delete(self.client.clone(), target, &resource_version, permit, look).await;
                 if let (Outcome::Deleted, Some((place, row))) = (&outcome, told) {
@@ -194,10 +195,10 @@ impl Hands {
         &self,
         permit: &Permit,
         policy: &str,
-        told: Option<(String, Box<RunFacts>)>,
+        told: Option<&(String, Box<RunFacts>)>,
     ) -> Option<(Arc<Open>, Row)> {
         let proven = permit.archive();
-        let (place, facts) = match (proven, &told) {
+        let (place, facts) = match (proven, told) {
             (Some(archive), _) => (self.place_of(archive.fingerprint())?, archive.facts()),
             (None, Some((location, facts))) => (self.place(location)?, &**facts),
             (None, None) => return None,

@@ -98,7 +98,8 @@ impl Sooner {
 
     /// A run has finished: those that Argo deletes because of it, and how long after their end.
     fn pushed_out(&mut self, instance: &str, outcome: usize, run: (Secs, Uid), finished: Secs) -> Option<(Uid, Secs)> {
-        let kept = self.argo.retention.get(instance).map(|r| r.kept()).and_then(|k| k.get(outcome).copied())?;
+        let kept =
+            self.argo.retention.get(instance).map(RetentionPolicy::kept).and_then(|k| k.get(outcome).copied())?;
         if kept > MOST {
             return None;
         }

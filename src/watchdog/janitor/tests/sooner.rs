@@ -14,7 +14,7 @@ impl Stage {
         said.map_or_else(String::new, |(reason, _)| reason.to_string())
     }
 
-    /// Events TtlTooShort that wait, by the kind they are about.
+    /// Events `TtlTooShort` that wait, by the kind they are about.
     fn told(&mut self) -> Vec<String> {
         let mut told = Vec::new();
         while let Some(write) = self.watchdog.next_write(at(self.now)) {
