@@ -142,9 +142,14 @@ impl Watchdog {
         let (Some(entry), Some(facts)) = (self.janitor.entries.get(&slot), self.index.get(slot)) else { return };
         let (run, namespace) = (&entry.run, &facts.kin.namespace);
         let Some(outcome) = outcome(run.phase) else { return };
+        let ttl = run.argo_ttl.filter(|ttl| *ttl < EXPECTED);
+        // Of nearly all runs nothing is to be said, and nothing to be taken back.
+        if ttl.is_none() && self.janitor.sooner.said.is_empty() && self.janitor.sooner.argo.crons.is_empty() {
+            return;
+        }
         let (what, phase) = (format!("{namespace}/{}", facts.name), run.phase.as_str());
         let of = format!("{namespace}/{}/{phase}", run.group);
-        let ttl = run.argo_ttl.filter(|ttl| *ttl < EXPECTED).map(|ttl| {
+        let ttl = ttl.map(|ttl| {
             format!(
                 "Argo deletes {what} {ttl} s after its end, perhaps before it is archived: set its ttlStrategy (or its \
                  template's, or the controller's workflowDefaults) to {EXPECTED} s or more, or remove it."
