@@ -33,6 +33,7 @@ pub const JANITOR: &[&str] = &[
     "dry-run-acts",
     "no-uid",
     "no-resource-version",
+    "no-last-look",
 ];
 
 /// Whether the guard of this name is switched off.

@@ -208,11 +208,48 @@ fn the_operator_only_reads_workflows_and_writes_only_its_own() {
             let reads = verbs.iter().all(|v| matches!(v.as_str(), "get" | "list" | "watch"));
             let own = ["unstick.dev", "events.k8s.io", "coordination.k8s.io"];
             assert!(reads || groups.iter().all(|g| own.contains(&g.as_str())), "{generated}: writes elsewhere: {rule}");
-            for secret in ["secrets", "configmaps"] {
-                assert!(!resources.iter().any(|r| r.starts_with(secret)), "{generated}: {rule}");
-            }
+            assert!(!resources.iter().any(|r| r.starts_with("secrets")), "{generated}: {rule}");
+            // The settings of Argo's controller, and of no other.
+            let settings = serde_json::json!(["workflow-controller-configmap"]);
+            let one = rule["resourceNames"] == settings && verbs == ["get"];
+            assert!(one || !resources.iter().any(|r| r.starts_with("configmaps")), "{generated}: {rule}");
         }
     }
+}
+
+/// In one namespace the right to delete is that of this namespace, and the archive's doors are narrow.
+#[test]
+fn the_rights_of_one_namespace_and_the_doors_for_archives() {
+    let cleanup = objects(&deploy().join("overlays/namespaced-cleanup/role.yaml"));
+    let role = &cleanup[&("Role".to_owned(), "unstick-cleanup".to_owned())];
+    let only = serde_json::json!([{"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["delete"]}]);
+    assert_eq!(role["rules"], only);
+    let binding = &cleanup[&("RoleBinding".to_owned(), "unstick-cleanup".to_owned())];
+    assert_eq!((&binding["roleRef"]["kind"], &binding["roleRef"]["name"]), (&"Role".into(), &"unstick-cleanup".into()));
+    assert!(cleanup.values().all(|object| object["metadata"]["namespace"].is_null()), "it goes where it is applied");
+
+    let doors = objects(&deploy().join("components/network-policy-archive/networkpolicy.yaml"));
+    let policy = &doors[&("NetworkPolicy".to_owned(), "unstick-archive".to_owned())];
+    let base = objects(&deploy().join("components/network-policy/networkpolicy.yaml"));
+    let base = &base[&("NetworkPolicy".to_owned(), "unstick".to_owned())];
+    assert_eq!(policy["spec"]["podSelector"], base["spec"]["podSelector"], "the same pods");
+    assert_eq!(policy["spec"]["policyTypes"], serde_json::json!(["Egress"]));
+    let egress = policy["spec"]["egress"].as_array().unwrap();
+    let ports: Vec<&Value> = egress.iter().map(|rule| &rule["ports"][0]["port"]).collect();
+    assert_eq!(ports, [9000, 80]);
+    assert_eq!(egress[1]["to"][0]["ipBlock"]["cidr"], "169.254.170.23/32");
+}
+
+/// What is held while a backlog is archived fits beside what the watchdog holds.
+#[test]
+fn the_memory_limit_holds_detection_and_a_backlog() {
+    let all = objects(&deploy().join("workload/deployment.yaml"));
+    let container = &all[&("Deployment".to_owned(), "unstick".to_owned())]["spec"]["template"]["spec"]["containers"][0];
+    let limit = container["resources"]["limits"]["memory"].as_str().unwrap();
+    let limit: u32 = limit.strip_suffix("Mi").unwrap().parse().unwrap();
+    // docs/performance.md: 100,000 workflows after an hour of changes; the bound for archiving is theirs too.
+    let (watching, archiving) = (60, 80);
+    assert!(limit >= (watching + archiving) * 5 / 4, "{limit}");
 }
 
 #[test]

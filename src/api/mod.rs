@@ -3,6 +3,7 @@
 #![allow(clippy::doc_markdown, reason = "docs of fields are what kubectl explain shows; kinds are plain words there")]
 
 pub mod archive_location;
+pub mod argo_deletes;
 pub mod condition;
 pub mod crds;
 pub mod default_policy;

@@ -74,7 +74,7 @@ closed! {
     /// Reasons of the Kubernetes Events unstick publishes in this version.
     EventReason {
         WorkflowStuck, WorkflowRecovered,
-        Archived, ArchiveFailed, DeletionScheduled, Deleted, DeleteBlocked,
+        Archived, ArchiveFailed, DeletionScheduled, Deleted, DeleteBlocked, TtlTooShort,
     }
 }
 
@@ -110,6 +110,8 @@ closed! {
         Ready, Reconciling, Stalled,
         /// Policies: a section is accepted but this version doesn't act on it.
         NotInForce,
+        /// Policies: Argo itself deletes runs sooner than their archive can be expected.
+        TtlTooShort,
         /// Incidents: the state has lasted beyond its threshold.
         Confirmed,
         /// Incidents: the first closed gate.
@@ -122,7 +124,7 @@ closed! {
 }
 
 closed! {
-    /// Reasons of the conditions Ready, Reconciling, Stalled and NotInForce of policies and the Watchdog, and of Confirmed on incidents.
+    /// Reasons of the conditions Ready, Reconciling, Stalled, NotInForce and TtlTooShort of policies and the Watchdog, and of Confirmed on incidents.
     ConditionReason {
         /// In force.
         Active,
@@ -150,6 +152,12 @@ closed! {
         ThresholdPassed,
         /// The state is there, its threshold is not reached yet.
         BelowThreshold,
+        /// TtlTooShort: by the `ttlStrategy` of runs, of their template or of the controller's defaults.
+        WorkflowTtl,
+        /// TtlTooShort: by the history limits of a CronWorkflow.
+        HistoryLimit,
+        /// TtlTooShort: by the `retentionPolicy` of the controller.
+        RetentionPolicy,
     }
 }
 

@@ -6,6 +6,7 @@ use super::follow::News;
 use super::janitor::Tried;
 use super::lease::{Flush, LeaseHandle};
 use super::watch::Feed;
+use crate::watchdog::janitor::sooner::ArgoDeletes;
 
 /// Something was heard.
 pub enum Heard {
@@ -21,6 +22,8 @@ pub enum Heard {
     Crds(Vec<String>),
     /// A location was tried.
     Tried(Box<Tried>),
+    /// What Argo deletes by itself was read.
+    Deletes(ArgoDeletes),
 }
 
 pub struct Ears {
@@ -30,6 +33,7 @@ pub struct Ears {
     pub probes: mpsc::Receiver<(String, bool)>,
     pub crds: mpsc::Receiver<Vec<String>>,
     pub tried: mpsc::Receiver<Tried>,
+    pub deletes: mpsc::Receiver<ArgoDeletes>,
     /// The watch of workflows, once it has been started.
     pub feed: Option<mpsc::Receiver<Feed>>,
 }
@@ -37,7 +41,7 @@ pub struct Ears {
 impl Ears {
     /// The next thing heard. Dropping the future loses nothing.
     pub async fn hear(&mut self) -> Heard {
-        let Self { lease, flush, news, probes, crds, tried, feed } = self;
+        let Self { lease, flush, news, probes, crds, tried, deletes, feed } = self;
         tokio::select! {
             biased;
             () = async { match lease {
@@ -51,6 +55,7 @@ impl Ears {
             Some(told) = news.recv() => Heard::News(told),
             Some(missing) = crds.recv() => Heard::Crds(missing),
             Some(tried) = tried.recv() => Heard::Tried(Box::new(tried)),
+            Some(read) = deletes.recv() => Heard::Deletes(read),
             Some((instance, answered)) = probes.recv() => Heard::Probe(instance, answered),
             Some(fed) = async { match feed {
                 Some(feed) => feed.recv().await,

@@ -51,8 +51,8 @@ impl Loop {
     }
 
     fn start_job(&self, job: Job, jobs: &mut Jobs) {
-        let (hands, ticket) = (self.hands.clone(), job.ticket);
-        jobs.spawn(async move { (ticket, hands.perform(job).await) });
+        let (hands, ticket, judged) = (self.hands.clone(), job.ticket, self.hands.look.now());
+        jobs.spawn(async move { (ticket, hands.perform(job, judged).await) });
     }
 
     pub fn job_done(&mut self, result: Result<(JobTicket, Outcome), JoinError>, jobs: &mut Jobs) {

@@ -59,8 +59,12 @@ impl LeaseHandle {
 
     /// Whether the Lease is ours at this very moment: asked right before each write (I24).
     pub fn holds(&self) -> bool {
-        let state = self.state.borrow();
-        state.leading && state.until.is_some_and(|until| Instant::now() < until)
+        held(&self.state)
+    }
+
+    /// The same question, for a task of its own.
+    pub fn for_others(&self) -> Holds {
+        Holds(self.state.clone())
     }
 
     pub async fn changed(&mut self) {
@@ -90,6 +94,21 @@ impl LeaseHandle {
             let _ = told.await;
         }
     }
+}
+
+/// Answers whether the Lease is ours.
+#[derive(Clone)]
+pub struct Holds(watch::Receiver<LeaseState>);
+
+impl Holds {
+    pub fn now(&self) -> bool {
+        held(&self.0)
+    }
+}
+
+fn held(state: &watch::Receiver<LeaseState>) -> bool {
+    let state = state.borrow();
+    state.leading && state.until.is_some_and(|until| Instant::now() < until)
 }
 
 /// Starts the election. Must be called within a tokio runtime.

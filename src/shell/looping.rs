@@ -8,10 +8,11 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
+use super::argo_deletes::Reading;
 use super::client::Clients;
 use super::ears::Ears;
 use super::follow::{Kind, News, Which, follow};
-use super::janitor::Hands;
+use super::janitor::{Hands, LastLook};
 use super::jobs::{Jobs, Locations};
 use super::lease::LeaseHandle;
 use super::named::Named;
@@ -66,6 +67,7 @@ pub struct Loop {
     pub(super) locations: Locations,
     pub(super) job_limit: Limit,
     pub(super) flush_every: Duration,
+    pub(super) deletes: Reading,
 }
 
 impl Loop {
@@ -74,14 +76,16 @@ impl Loop {
         let (probe, probes) = mpsc::channel(16);
         let (missing, crds) = mpsc::channel(1);
         let (try_tell, tried) = mpsc::channel(16);
+        let (read_tell, deletes) = mpsc::channel(1);
         if options.namespace.is_none() {
             super::crds::compare(clients.watch.clone(), missing);
         }
+        let look = LastLook::new(lease.as_ref().map(LeaseHandle::for_others));
         let mut state = Self {
             watchdog: Watchdog::new(options.config.clone(), metrics::bounds),
             process: Process::new(options.series_cap),
             named: Named::default(),
-            ears: Ears { lease, flush: None, news, probes, crds, tried, feed: None },
+            ears: Ears { lease, flush: None, news, probes, crds, tried, deletes, feed: None },
             identity: options.identity.clone(),
             namespace: options.namespace.clone(),
             limit: limits(options),
@@ -102,9 +106,10 @@ impl Loop {
             blind: None,
             scrapes: Vec::new(),
             flushed_at: None,
-            hands: Hands::new(clients.enforce.clone(), clients.clock.clone()),
+            hands: Hands::new(clients.enforce.clone(), clients.clock.clone(), look),
             locations: Locations::new(try_tell),
             flush_every: options.catalogue_every,
+            deletes: Reading::new(read_tell),
             job_limit: Limit::new(options.jobs_per_second, options.jobs_per_second * 2, Instant::now()),
             clients,
         };
@@ -144,6 +149,7 @@ impl Loop {
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
         let now = self.now();
+        self.hands.look.heard(&input);
         for Effect::Relist in self.watchdog.handle(input, now) {
             self.relist_at.get_or_insert_with(|| Instant::now() + RELIST_AFTER);
         }
@@ -217,6 +223,7 @@ impl Loop {
             tracing::info!(identity = self.identity, "leading");
             self.handle(Input::Leading(Some(state.watermark)));
             self.open_locations();
+            self.look_at_deletes();
         } else {
             // Nothing more under a Lease that may be another's by now (I24).
             writes.abort_all();
@@ -224,6 +231,7 @@ impl Loop {
             self.close_locations();
             tracing::warn!(holder = state.holder, "no longer leading");
             self.handle(Input::Leading(None));
+            self.look_at_deletes();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Does without deciding: the only I/O, one file for each outside thing. The loop in [`run`] owns the watchdog.
 
 pub mod argo;
+mod argo_deletes;
 mod asked;
 pub mod choke;
 pub mod client;

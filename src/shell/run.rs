@@ -17,7 +17,7 @@ use super::http::{self, Ask};
 use super::lease::{self, LeaseOptions};
 use super::looping::Loop;
 use super::watch::WatchConfig;
-use crate::watchdog::input::Config;
+use crate::watchdog::input::{Config, Input};
 
 /// Everything the process can be told.
 #[derive(Clone, Debug)]
@@ -118,6 +118,7 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
                 Heard::Feed(feed) => state.fed(feed),
                 Heard::Tried(tried) => state.tried(*tried),
                 Heard::Crds(missing) => state.crds_read(missing),
+                Heard::Deletes(read) => state.handle(Input::ArgoDeletes(Box::new(read))),
             },
         }
         if state.ready_to_watch() {

@@ -99,6 +99,7 @@ impl Loop {
                 let key = PolicyKey { namespace: if kind == Kind::Policies { namespace } else { None }, name };
                 self.policies.remove(&key);
                 self.handle(Input::PolicyGone(key));
+                self.look_at_deletes();
             }
             Kind::Namespaces => {
                 self.handle(Input::NamespaceHeld { name: name.clone(), hold: None });
@@ -135,6 +136,7 @@ impl Loop {
         }
         self.policies.insert(seen.origin.key.clone(), value);
         self.handle(Input::Policy(Box::new(seen)));
+        self.look_at_deletes();
     }
 
     /// Fields the installed CRDs lack: Enforce is refused while there are any.
@@ -155,6 +157,7 @@ impl Loop {
         let object = self.settings.clone().map(Box::new);
         self.handle(Input::Settings(object));
         self.admit_again();
+        self.look_at_deletes();
         if self.namespace.is_some() {
             return;
         }

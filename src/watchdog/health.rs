@@ -125,7 +125,7 @@ impl ArgoHealth {
     }
 
     fn serving_instance(&self, facts: &Facts) -> Option<&Instance> {
-        let id = label(&facts.labels, INSTANCE_LABEL).unwrap_or("");
+        let id = instance_of(facts);
         self.instances.iter().find(|i| i.spec.instance_id == id)
     }
 
@@ -142,6 +142,11 @@ impl ArgoHealth {
             each.join(", ")
         }
     }
+}
+
+/// The instance id that a workflow is marked with; empty = none.
+pub fn instance_of(facts: &Facts) -> &str {
+    label(&facts.labels, INSTANCE_LABEL).unwrap_or("")
 }
 
 #[cfg(test)]

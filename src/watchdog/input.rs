@@ -74,6 +74,8 @@ pub enum Input<'a> {
         name: String,
         place: Option<Box<super::janitor::Place>>,
     },
+    /// What Argo itself deletes, as far as it could be read.
+    ArgoDeletes(Box<super::janitor::sooner::ArgoDeletes>),
     /// The Watchdog object; `None` = defaults.
     Settings(Option<Box<WatchdogObject>>),
     Incident(Box<WorkflowIncident>),

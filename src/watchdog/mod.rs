@@ -75,6 +75,8 @@ pub struct Watchdog {
     pub(crate) pods: StrayPods,
     pub tally: Tally,
     pub(crate) stuck: HashMap<Slot, Stuck>,
+    /// Runs that were stuck and aren't now, and for how many seconds.
+    was_stuck: HashMap<Slot, (facts::Run, Secs)>,
     pub(crate) unknown: HashMap<Slot, UnknownReason>,
     /// Runs that wait for a lock, by the holder they name.
     waiters: HashMap<(Box<str>, Box<str>), Vec<Slot>>,
@@ -116,6 +118,7 @@ impl Watchdog {
             pods: StrayPods::default(),
             tally: Tally::new(bounds),
             stuck: HashMap::new(),
+            was_stuck: HashMap::new(),
             unknown: HashMap::new(),
             waiters: HashMap::new(),
             ledger: Ledger::default(),
@@ -158,6 +161,7 @@ impl Watchdog {
             }
             Input::NamespaceHeld { name, hold } => self.namespace_held(&name, hold, at),
             Input::Place { name, place } => self.place(&name, place.map(|p| *p), at),
+            Input::ArgoDeletes(argo) => self.argo_deletes(*argo, at),
             Input::Settings(object) => self.settings(object.as_deref(), now),
             Input::Incident(incident) => self.incident_seen(&incident, at),
             Input::IncidentGone { namespace, name } => self.incident_gone(&namespace, &name, at),

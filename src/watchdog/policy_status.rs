@@ -44,6 +44,10 @@ pub struct Statuses {
 
 /// Ticket of the Watchdog object's status.
 const WATCHDOG: u64 = 0;
+/// An operator for one namespace reads no kind of the cluster.
+const NO_LOCATIONS: &str = "archive is not in force: an operator for one namespace (--namespace) reads no ArchiveLocation. \
+     Nothing is archived here, and nothing deleted where an archive is asked for. Install the operator for the whole \
+     cluster (deploy/install.yaml), or say cleanup.require: None.";
 /// How often what is said is worked out anew.
 const REFRESH: Secs = 2;
 /// The same for counts alone: each workflow that comes or goes moves one.
@@ -213,6 +217,8 @@ impl Watchdog {
                 entry.wanted = (entry.observed != status).then_some(status);
             }
         }
+        self.janitor.sooner.forget_old(now);
+        self.statuses.refresh_at = self.janitor.sooner.next();
         let own = self.watchdog_status(now, unfinished);
         if let Some((_, observed)) = &self.statuses.watchdog {
             self.statuses.watchdog_wanted = (*observed != own).then_some(own);
@@ -252,12 +258,20 @@ impl Watchdog {
             say(ConditionType::Stalled, ConditionStatus::False, ConditionReason::Active, "");
         }
         say(ConditionType::Reconciling, ConditionStatus::False, ConditionReason::Active, "");
-        if entry.not_in_force.is_empty() {
+        let mut missing = Vec::new();
+        if !entry.not_in_force.is_empty() {
+            let sections: Vec<_> = entry.not_in_force.iter().map(|(s, m)| format!("{s} ({m})")).collect();
+            let sections = sections.join(", ");
+            missing.push(format!("Accepted, but not in force yet in this version: {sections}. It observes only."));
+        }
+        let archives = index.and_then(|i| self.policies.get(i)?.rules.as_ref()?.archive.as_ref()).is_some();
+        if archives && self.config.namespace.is_some() {
+            missing.push(NO_LOCATIONS.to_owned());
+        }
+        if missing.is_empty() {
             conditions.retain(|c| c.kind != ConditionType::NotInForce.as_str());
         } else {
-            let sections: Vec<_> = entry.not_in_force.iter().map(|(s, m)| format!("{s} ({m})")).collect();
-            let message =
-                format!("Accepted, but not in force yet in this version: {}. It observes only.", sections.join(", "));
+            let message = missing.join(" ");
             condition::set(
                 &mut conditions,
                 Condition::new(
@@ -269,6 +283,13 @@ impl Watchdog {
                 )
                 .of_generation(entry.generation),
             );
+        }
+        if let Some((reason, message)) = self.too_short(key, now) {
+            let kind = ConditionType::TtlTooShort;
+            let said = Condition::new(kind, ConditionStatus::True, reason.as_str(), &message, at);
+            condition::set(&mut conditions, said.of_generation(entry.generation));
+        } else {
+            conditions.retain(|c| c.kind != ConditionType::TtlTooShort.as_str());
         }
         let detections = index.and_then(|i| self.policies.get(i)).map(|p| {
             let each = (0..).zip(&p.detections);

@@ -128,6 +128,7 @@ impl Watchdog {
         if self.stuck.remove(&slot).is_some() | self.unknown.remove(&slot).is_some() {
             self.statuses.touch();
         }
+        self.was_stuck.remove(&slot);
         self.statuses.drift();
         self.janitor_gone(slot, &facts);
         self.run_gone(&facts, secs(now));

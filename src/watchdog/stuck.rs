@@ -98,13 +98,31 @@ impl Watchdog {
         let taken_back = before.is_some() && known.is_empty();
         let changed = taken_back || known != verdict.holds.as_slice() || unknown_before != verdict.unknown;
         if verdict.holds.is_empty() {
-            self.stuck.remove(&slot);
+            if let Some(over) = self.stuck.remove(&slot).filter(|over| over.run == run) {
+                self.no_longer_stuck(slot, &over, secs(now));
+            }
         } else {
             self.stuck.insert(slot, Stuck { run, policy: governor, holds: verdict.holds });
         }
         if changed {
             self.statuses.touch();
         }
+    }
+
+    /// Adds up how long a run was stuck; one that has ended, until its end.
+    fn no_longer_stuck(&mut self, slot: Slot, over: &Stuck, now: Secs) {
+        let finished = self.index.get(slot).map_or(0, |f| f.finished);
+        let end = if finished == 0 { now } else { finished };
+        let all = self.was_stuck.entry(slot).or_insert((over.run, 0));
+        if all.0 != over.run {
+            *all = (over.run, 0);
+        }
+        all.1 = all.1.saturating_add(end.saturating_sub(over.since()));
+    }
+
+    /// How long a run was seen stuck; `None` when it never was, or that was before we started.
+    pub(super) fn stuck_seconds(&self, slot: Slot, run: Run) -> Option<i64> {
+        self.was_stuck.get(&slot).filter(|(of, _)| *of == run).map(|(_, seconds)| i64::from(*seconds))
     }
 
     /// Keeps our own clock of a lock without a live holder.

@@ -11,6 +11,7 @@ use unstick_bed::faultproxy::{AwsError, FaultProxy, Phase, Rule, Script, Which};
 
 use crate::run::{Run, now, other, plain_words};
 use crate::table::{Gone, Outcome, Site, Wrong};
+use crate::tls::Certificates;
 
 /// Keeps every version, so that what was overwritten is seen.
 pub const BUCKET: &str = "versions";
@@ -18,19 +19,27 @@ pub const BUCKET: &str = "versions";
 pub const PLAIN: &str = "plain";
 
 pub struct Cell<'a> {
-    server: &'a S3Server,
-    bucket: &'static str,
-    script: Script,
-    store: S3,
-    run: Run,
-    _proxy: FaultProxy,
+    pub server: &'a S3Server,
+    pub bucket: &'static str,
+    pub script: Script,
+    pub settings: S3Settings,
+    pub store: S3,
+    pub run: Run,
+    pub proxy: FaultProxy,
+    /// Where TLS is spoken.
+    pub certificates: Option<Certificates>,
 }
 
 impl<'a> Cell<'a> {
     pub async fn new(server: &'a S3Server, name: &str, wrong: &Wrong) -> Self {
         let bucket = if matches!(wrong, Wrong::Planted) { PLAIN } else { BUCKET };
         let script = Script::new();
-        let proxy = FaultProxy::start("s3", &server.endpoint, &script).await.unwrap();
+        let certificates = matches!(wrong, Wrong::Certificate(_)).then(Certificates::make);
+        let proxy = match &certificates {
+            Some(all) => FaultProxy::with_tls("s3", &server.endpoint, &script, &all.good).await,
+            None => FaultProxy::start("s3", &server.endpoint, &script).await,
+        };
+        let proxy = proxy.unwrap();
         let prefix = format!("cells/{name}");
         let credentials = S3Credentials {
             access_key_id: server.access_key.clone(),
@@ -43,6 +52,7 @@ impl<'a> Cell<'a> {
             endpoint: proxy.url(),
             force_path_style: true,
             credentials: Some(credentials),
+            ca_bundle: certificates.as_ref().map(Certificates::trusted),
             limits: Limits {
                 connect: Duration::from_millis(500),
                 attempt: Duration::from_secs(2),
@@ -51,7 +61,7 @@ impl<'a> Cell<'a> {
             },
             ..S3Settings::default()
         };
-        let store = S3::connect(settings).await.unwrap();
+        let store = S3::connect(settings.clone()).await.unwrap();
         let location = Location {
             name: "main".into(),
             kind: LocationKind::S3,
@@ -60,10 +70,10 @@ impl<'a> Cell<'a> {
             cluster: "default".into(),
             conditional_put: true,
         };
-        Self { server, bucket, script, store, run: Run::new(name, location), _proxy: proxy }
+        Self { server, bucket, script, settings, store, run: Run::new(name, location), proxy, certificates }
     }
 
-    fn which(&self, site: Site) -> Which {
+    pub fn which(&self, site: Site) -> Which {
         let layout = &self.run.location.layout;
         let bodies = format!("/{}/{}*.json.gz", self.bucket, layout.bodies());
         match site {
@@ -105,7 +115,7 @@ impl<'a> Cell<'a> {
                 };
                 vec![self.script.add(Which::any().after(before), fault.clone())]
             }
-            Wrong::Planted => Vec::new(),
+            Wrong::Planted | Wrong::Certificate(_) => Vec::new(),
         }
     }
 
@@ -209,7 +219,7 @@ impl<'a> Cell<'a> {
     }
 
     /// Straight from the server: the copy is whole, and no version of it was ever another.
-    async fn judge(&self, key: &str) -> Result<(), String> {
+    pub async fn judge(&self, key: &str) -> Result<(), String> {
         let object = self.server.read(self.bucket, key).await.map_err(|e| e.to_string())?;
         self.run.judge(&object.ok_or("the judge finds nothing under the key")?.bytes)?;
         if self.bucket == BUCKET {

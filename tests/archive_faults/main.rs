@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bucket;
+mod checksums;
 mod folder;
 mod run;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -18,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use unstick_bed::{S3Kind, S3Server};
 
 use bucket::{BUCKET, Cell, PLAIN};
-use table::{Outcome, Site};
+use table::{Outcome, Site, Wrong};
 
 /// Started by the first cell that needs it.
 #[derive(Default)]
@@ -59,7 +61,10 @@ fn cells(servers: &Arc<Servers>) -> Vec<Trial> {
                     let server = servers.get(kind);
                     runtime().block_on(async {
                         let cell = Cell::new(server, &short, &row.wrong).await;
-                        let played = Box::pin(cell.play(site, &row.wrong, &row.outcomes)).await;
+                        let played = match row.wrong {
+                            Wrong::Certificate(bad) => Box::pin(cell.play_certificate(site, bad, outcome)).await,
+                            _ => Box::pin(cell.play(site, &row.wrong, &row.outcomes)).await,
+                        };
                         played.map(drop).map_err(Failed::from)
                     })
                 }));
@@ -104,6 +109,14 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(8);
     let servers = Arc::new(Servers::default());
     let mut trials = cells(&servers);
+    for kind in S3Kind::ALL {
+        let servers = Arc::clone(&servers);
+        trials.push(Trial::test(format!("{}: checksums are told as they are", kind.name()), move || {
+            let server = servers.get(kind);
+            let told = checksums::are_told_as_they_are(server, kind == S3Kind::Versitygw);
+            runtime().block_on(told).map_err(Failed::from)
+        }));
+    }
     trials.extend(folder_cells(folder::has_namespaces()));
     let done = libtest_mimic::run(&arguments, trials);
     println!(

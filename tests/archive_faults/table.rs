@@ -47,8 +47,18 @@ pub enum Wrong {
     FromHereOn(Fault),
     /// Something else lies under the key.
     Planted,
+    /// The store shows this certificate, from this call on.
+    Certificate(Bad),
     /// It can't be read, and something that should stand for it is gone.
     ColdAndGone(Gone),
+}
+
+/// What is wrong with a certificate. All but the first are of an authority that the client trusts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    Untrusted,
+    OtherHost,
+    Expired,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -167,5 +177,12 @@ pub fn bucket() -> Vec<Row> {
             wrong: Wrong::ColdAndGone(Gone::Manifest),
             outcomes: [READS_ONLY, AS_ABOVE, READS_ONLY, Fails("StorageClassUnreadable"), AS_ABOVE],
         },
+        certificate("certificate of an unknown authority", Bad::Untrusted),
+        certificate("certificate of another host", Bad::OtherHost),
+        certificate("certificate that has expired", Bad::Expired),
     ]
+}
+
+const fn certificate(name: &'static str, bad: Bad) -> Row {
+    Row { name, wrong: Wrong::Certificate(bad), outcomes: all("TlsFailed") }
 }

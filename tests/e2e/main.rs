@@ -7,6 +7,7 @@
 #![allow(clippy::redundant_closure, clippy::unused_async)] // trials have one form
 #![allow(clippy::type_complexity, clippy::needless_for_each, clippy::single_match_else)]
 
+mod between;
 mod by_hand;
 mod cli;
 mod conduct;
@@ -26,6 +27,7 @@ mod policies;
 mod raw;
 mod seen;
 mod slots;
+mod sooner;
 mod states;
 mod world;
 
@@ -118,6 +120,9 @@ fn main() -> ExitCode {
         trial(t, "keep::into_a_bucket_and_back", keep::into_a_bucket_and_back),
         trial(t, "keep::while_the_store_is_gone_nothing_goes", keep::while_the_store_is_gone_nothing_goes),
         trial(t, "by_hand::planned_and_archived_by_hand", by_hand::planned_and_archived_by_hand),
+        trial(t, "between::the_object_changes_and_the_server_says_409", between::the_object_changes),
+        trial(t, "between::what_is_asked_for_changes_and_nothing_is_sent", between::what_is_asked_for_changes),
+        trial(t, "sooner::what_argo_deletes_too_soon_is_told", sooner::what_argo_deletes_too_soon_is_told),
     ];
     trials.extend(on_real_states(t));
     trials.push(every_family(&arguments));

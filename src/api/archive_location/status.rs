@@ -41,7 +41,7 @@ pub struct ArchiveLocationStatus {
 pub struct Capabilities {
     /// Refuses to replace an object when told to (`If-None-Match: *`).
     pub conditional_put: bool,
-    /// Keeps and checks a SHA-256 given with an object.
+    /// Has a checksum of its own of what is stored as this location stores it.
     pub checksums: bool,
     /// Keeps older versions of objects.
     pub versioning: bool,

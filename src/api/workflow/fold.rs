@@ -4,7 +4,9 @@ use super::cursor::Broken;
 use super::lax::{Fields, Key, Value};
 use super::locks::{StoredSpec, StoredTemplates, Synchronization, templates, texts};
 use super::nodes::NodeMap;
-use super::{MAX_ANNOTATIONS, MAX_LABELS, MAX_LISTED, Meta, Nodes, Raw, Spec, Status, TemplateRef, Text, Workflow};
+use super::{
+    MAX_ANNOTATIONS, MAX_LABELS, MAX_LISTED, Meta, Nodes, Raw, Spec, Status, TemplateRef, Text, Ttl, Workflow,
+};
 
 /// Annotations with this prefix are kept beyond every cap: a hold must not get lost in the crowd.
 const OURS: &str = "unstick.dev/";
@@ -158,6 +160,10 @@ impl<'de> Fields<'de> for SpecFields<'_, 'de> {
             "templates" => {
                 templates(value, self.durations)?;
                 6
+            }
+            "ttlStrategy" => {
+                spec.ttl = Ttl::read(value)?;
+                7
             }
             other => exit_handler(other, value, &mut spec.has_exit_handler)?,
         })

@@ -24,13 +24,12 @@ pub(super) fn container_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     let (mut depth, mut state) = (0_u32, Strings::default());
     loop {
         let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
-        let masks = match rest.first_chunk::<BLOCK>() {
-            Some(block) => masks(block),
-            None => {
-                let mut block = [b' '; BLOCK];
-                block.get_mut(..rest.len())?.copy_from_slice(rest);
-                masks(&block)
-            }
+        let masks = if let Some(block) = rest.first_chunk::<BLOCK>() {
+            masks(block)
+        } else {
+            let mut block = [b' '; BLOCK];
+            block.get_mut(..rest.len())?.copy_from_slice(rest);
+            masks(&block)
         };
         let text = state.inside(masks.quotes, masks.backslashes);
         let (opens, closes) = (masks.opens & !text, masks.closes & !text);

@@ -2,7 +2,7 @@
 
 use super::cursor::Broken;
 use super::lax::{Fields, Key, Value};
-use super::{Lock, MAX_LISTED, Status, Text, fold::exit_handler};
+use super::{Lock, MAX_LISTED, Status, Text, Ttl, fold::exit_handler};
 
 /// Collects the strings of a list, at most [`MAX_LISTED`].
 pub(super) fn texts<'de>(value: &mut Value<'_, 'de>, into: &mut Vec<Text<'de>>) -> Result<(), Broken> {
@@ -164,6 +164,10 @@ impl<'de> Fields<'de> for StoredSpec<'_, 'de> {
             "templates" => {
                 templates(value, &mut self.status.suspend_durations)?;
                 Ok(1)
+            }
+            "ttlStrategy" => {
+                self.status.stored_ttl = Ttl::read(value)?;
+                Ok(2)
             }
             other => exit_handler(other, value, &mut self.status.stored_exit_handler),
         }

@@ -17,10 +17,12 @@ mod locks;
 mod nodes;
 mod parameters;
 mod scalar;
+mod ttl;
 mod wire;
 
 pub use identify::{Identity, Spotter, identify};
 pub use parameters::{input_parameter, parameter};
+pub use ttl::Ttl;
 pub use wire::{ApiStatus, EventKind, ListPage, WatchLine};
 
 /// Seconds since the Unix epoch; 0 = absent. Kubernetes times have a resolution of one second.
@@ -97,6 +99,8 @@ pub struct Spec<'a> {
     pub parameters: Option<Raw<'a>>,
     /// Whether the spec declares `onExit` or hooks (those of single steps and tasks aside).
     pub has_exit_handler: bool,
+    /// `spec.ttlStrategy`.
+    pub ttl: Option<Ttl>,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +131,8 @@ pub struct Status<'a> {
     pub suspend_durations: Vec<(Text<'a>, Text<'a>)>,
     /// `status.storedWorkflowTemplateSpec` has onExit or hooks.
     pub stored_exit_handler: bool,
+    /// `ttlStrategy` of `status.storedWorkflowTemplateSpec`, the controller's defaults included.
+    pub stored_ttl: Option<Ttl>,
 }
 
 /// A lock as Argo writes it: `default/Mutex/gpu` or `default/ConfigMap/sem/slots`.

@@ -101,6 +101,14 @@ pub trait Store: Send + Sync {
     /// Lists one page.
     async fn list(&self, what: &List<'_>) -> Result<Page, StoreError>;
 
+    /// Whether the store has a checksum of its own of an object: then it has checked what it was sent, and can check later.
+    ///
+    /// # Errors
+    /// It can't be asked.
+    async fn keeps_checksum(&self, _key: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Who we are there, for a person to read.
     async fn identity(&self) -> Result<String, StoreError>;
 }

@@ -9,6 +9,8 @@ use crate::api::time::Time;
 pub struct Capabilities {
     /// A put that must not replace is refused where something is.
     pub conditional_put: bool,
+    /// The store has a checksum of its own of what we send, in the way that we send it.
+    pub checksums: bool,
     /// Objects have versions.
     pub versioning: bool,
 }
@@ -43,10 +45,13 @@ pub async fn probe(store: &dyn Store, location: &Location, now: Time) -> Result<
     let versions = [&first, &second].into_iter().any(|put| matches!(put, Put::Created { version_id: Some(_) }));
     // Lists are for the catalogue: not to be allowed to list is found out here, not when somebody looks for a run.
     store.list(&List { prefix: &key, ..List::default() }).await?;
+    // Nothing hangs on it: our own digest is what is compared. A store that can't be asked so has none.
+    let checksums = store.keeps_checksum(&key).await.unwrap_or(false);
     Ok(Probed {
         identity,
         capabilities: Capabilities {
             conditional_put: matches!(second, Put::Exists) && (fresh || matches!(first, Put::Exists)),
+            checksums,
             versioning: versions || read.version_id.is_some(),
         },
     })

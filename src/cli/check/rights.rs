@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Account, CheckArgs, Line};
+use crate::api::argo_deletes::CONFIG_MAP;
 use crate::api::crds;
 use crate::api::watchdog::WatchdogSpec;
 use crate::cli::source::cluster::{Cluster, Fault};
@@ -43,6 +44,7 @@ const OURS: &str = "unstick.dev";
 /// Everything the operator needs; deploy/ grants this and nothing else, a test holds both together.
 pub const NEEDED: &[Right] = &[
     right("argoproj.io", "workflows", READ, Reach::Watched),
+    right("argoproj.io", "cronworkflows", &["get", "list"], Reach::Watched),
     right("", "pods", READ, Reach::Watched),
     right(OURS, "workflowpolicies", READ, Reach::Watched),
     right(OURS, "workflowpolicies/status", STATUS, Reach::Watched),
@@ -59,6 +61,8 @@ pub const NEEDED: &[Right] = &[
     // Of our own CRDs only.
     right("apiextensions.k8s.io", "customresourcedefinitions", &["get"], Reach::Cluster),
     right("coordination.k8s.io", "leases", READ, Reach::Argo),
+    // Of Argo's controller only.
+    right("", "configmaps", &["get"], Reach::Argo),
     right("coordination.k8s.io", "leases", &["get", "create", "update"], Reach::Own),
 ];
 
@@ -130,6 +134,7 @@ fn reviews(rights: &[Right], args: &CheckArgs, spec: &WatchdogSpec) -> Vec<Revie
         };
         let names: Vec<&str> = match right.resource {
             "customresourcedefinitions" => crds::all().iter().map(crds::name).collect(),
+            "configmaps" => vec![CONFIG_MAP],
             _ => vec![""],
         };
         let (resource, sub) = right.resource.split_once('/').unwrap_or((right.resource, ""));
@@ -201,13 +206,13 @@ mod tests {
     #[test]
     fn nothing_needed_writes_a_workflow() {
         for right in NEEDED.iter().filter(|r| r.group == "argoproj.io") {
-            assert_eq!((right.resource, right.verbs), ("workflows", READ));
+            assert!(right.verbs.iter().all(|verb| READ.contains(verb)), "{right:?}");
         }
     }
 
     #[test]
     fn rights_are_shown_as_rbac_writes_them() {
-        assert_eq!(shown(&NEEDED[3]), "workflowpolicies.unstick.dev/status");
+        assert_eq!(shown(&NEEDED[4]), "workflowpolicies.unstick.dev/status");
         assert_eq!(shown(&right("", "namespaces", READ, Reach::Cluster)), "namespaces");
         let missing =
             [("a".to_owned(), "get"), ("b".to_owned(), "list"), ("a".to_owned(), "watch"), ("a".to_owned(), "get")];

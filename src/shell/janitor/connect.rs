@@ -180,3 +180,22 @@ pub fn said(error: &kube::Error) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::store::Fault;
+
+    #[test]
+    fn a_fault_of_the_store_comes_with_its_remedy() {
+        let (reason, message) = unopened(&StoreError::new(Fault::Tls, "can't put a: invalid peer certificate"));
+        assert_eq!(reason, LocationReason::TlsFailed);
+        assert!(message.contains("invalid peer certificate; check the endpoint's certificate"), "{message}");
+        assert!(message.contains("caConfigMapRef"), "{message}");
+        for fault in Fault::ALL {
+            let (reason, message) = unopened(&StoreError::new(*fault, "it failed"));
+            assert_eq!(reason.as_str(), fault.reason(), "a reason that a location doesn't know");
+            assert!(message.ends_with(fault.remedy()), "{message}");
+        }
+    }
+}

@@ -3,12 +3,20 @@
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Preconditions, PropagationPolicy};
 
+use super::look::{Judged, LastLook};
 use super::object::failed;
 use crate::mutant;
 use crate::watchdog::janitor::job::{Outcome, Permit, Target};
 
-/// Deletes the very object that was judged: uid and resourceVersion are preconditions (I2).
-pub async fn delete(client: Client, target: &Target, resource_version: &str, permit: Permit) -> Outcome {
+/// Deletes the very object that was judged: uid and resourceVersion are preconditions (I2). What isn't part of the object
+/// is looked at right before the call.
+pub async fn delete(
+    client: Client,
+    target: &Target,
+    resource_version: &str,
+    permit: Permit,
+    (look, judged): (&LastLook, Judged),
+) -> Outcome {
     if !permit.is_for(&target.uid, resource_version) {
         return Outcome::Changed;
     }
@@ -24,6 +32,9 @@ pub async fn delete(client: Client, target: &Target, resource_version: &str, per
     let gvk = GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Workflow");
     let resource = ApiResource::from_gvk_with_plural(&gvk, "workflows");
     let workflows: Api<DynamicObject> = Api::namespaced_with(client, &target.namespace, &resource);
+    if !look.stands(judged) {
+        return Outcome::Changed;
+    }
     match workflows.delete(&target.name, &parameters).await {
         Ok(_) => {
             let (workflow, ground) = (format!("{}/{}", target.namespace, target.name), permit.ground());
@@ -44,6 +55,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::watchdog::input::Input;
 
     fn target() -> Target {
         Target { namespace: "etl".into(), name: "run-1".into(), uid: "u1".into(), started: 1, finished: 2 }
@@ -72,10 +84,26 @@ mod tests {
         (Client::new(service, "default"), sent)
     }
 
+    fn nothing_heard() -> (&'static LastLook, Judged) {
+        let look = Box::leak(Box::new(LastLook::default()));
+        (look, look.now())
+    }
+
+    #[tokio::test]
+    async fn what_is_heard_after_the_judgement_holds_the_call_back() {
+        let (client, sent) = client(200);
+        let look = LastLook::default();
+        let judged = look.now();
+        look.heard(&Input::NamespaceHeld { name: "etl".to_owned(), hold: Some("audit".to_owned()) });
+        let outcome = delete(client, &target(), "77", Permit::of_test(), (&look, judged)).await;
+        assert!(matches!(outcome, Outcome::Changed), "{outcome:?}");
+        assert!(sent.lock().unwrap().is_empty(), "it was sent all the same");
+    }
+
     #[tokio::test]
     async fn every_delete_asks_for_the_very_object_that_was_judged() {
         let (client, sent) = client(409);
-        let outcome = delete(client, &target(), "77", Permit::of_test()).await;
+        let outcome = delete(client, &target(), "77", Permit::of_test(), nothing_heard()).await;
         assert!(matches!(outcome, Outcome::Changed), "{outcome:?}");
         let sent = sent.lock().unwrap();
         let [(line, body)] = sent.as_slice() else { panic!("{sent:?}") };
@@ -89,7 +117,7 @@ mod tests {
         for (status, expected) in [(404, "Gone"), (409, "Changed"), (403, "Refused"), (429, "Failed"), (500, "Failed")]
         {
             let (client, _) = client(status);
-            let outcome = format!("{:?}", delete(client, &target(), "77", Permit::of_test()).await);
+            let outcome = format!("{:?}", delete(client, &target(), "77", Permit::of_test(), nothing_heard()).await);
             assert!(outcome.starts_with(expected), "{status}: {outcome}");
         }
     }

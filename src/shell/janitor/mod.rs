@@ -5,10 +5,13 @@
 
 pub mod connect;
 mod delete;
+mod look;
 mod object;
 mod open;
 mod place;
 mod task;
+#[cfg(test)]
+mod tests;
 pub mod wanted;
 
 use std::collections::HashMap;
@@ -19,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::archive::store::Fingerprint;
 
+pub use look::{Judged, LastLook};
 pub use open::Open;
 pub use place::{Opening, Tried, follow_place};
 
@@ -31,15 +35,16 @@ pub struct Hands {
     /// Reads, marks and deletes workflows; made for Enforce only.
     pub client: Client,
     pub clock: Arc<super::clock::ServerClock>,
+    pub look: LastLook,
     room: Arc<Semaphore>,
     /// Locations that are open, by name.
     places: Arc<Mutex<HashMap<String, Arc<Open>>>>,
 }
 
 impl Hands {
-    pub fn new(client: Client, clock: Arc<super::clock::ServerClock>) -> Self {
+    pub fn new(client: Client, clock: Arc<super::clock::ServerClock>, look: LastLook) -> Self {
         let room = Arc::new(Semaphore::new(AT_WORK >> 10));
-        Self { client, clock, room, places: Arc::default() }
+        Self { client, clock, look, room, places: Arc::default() }
     }
 
     pub fn open(&self, name: &str, place: Option<Arc<Open>>) {

@@ -4,7 +4,7 @@ use http::Request;
 use kube::Client;
 
 use crate::api::workflow::Workflow;
-use crate::watchdog::facts::{Phase, Run, Uid};
+use crate::watchdog::facts::{Run, Uid};
 use crate::watchdog::janitor::job::{ARTIFACTS_GO, Live, Outcome, Target};
 use crate::watchdog::janitor::run::Finished;
 
@@ -31,12 +31,12 @@ pub async fn read(client: &Client, target: &Target) -> Result<(String, Live), Ou
 fn live(text: &str) -> Result<Live, serde_json::Error> {
     let workflow = Workflow::from_json(text)?;
     let run = Run { uid: Uid::parse(&workflow.meta.uid).0, started: workflow.status.started };
-    debug_assert!(!Phase::Running.is_finished());
     Ok(Live {
         uid: workflow.meta.uid.to_string(),
         resource_version: workflow.meta.resource_version.to_string(),
         finished: Finished::read(&workflow, run),
         artifacts_go: text.contains(ARTIFACTS_GO),
+        facts: None,
     })
 }
 

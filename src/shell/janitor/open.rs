@@ -36,9 +36,7 @@ impl Open {
         if let Err(error) = append(&*self.store, &self.location.layout, &rows, now).await {
             let (location, lines) = (&self.location.name, rows.len());
             tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
-            for row in rows {
-                self.rows.add(row);
-            }
+            self.rows.give_back(rows);
         }
     }
 
@@ -66,24 +64,44 @@ impl Open {
 /// Lines for the catalogue that wait for their batch. What is lost of them in a crash is in the manifests: a reindex
 /// brings it back.
 #[derive(Default)]
-pub struct Rows(Mutex<Vec<Row>>);
+pub struct Rows {
+    waiting: Mutex<Vec<Row>>,
+    full: Notify,
+}
 
-/// More are not held; they come with the next reindex.
+/// So many are written before their time: each takes some 3 KB.
+const FULL: usize = 1_000;
+/// More are not held, when the store takes none; they come with the next reindex.
 const MOST: usize = 10_000;
 
 impl Rows {
     pub fn add(&self, row: Row) {
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if rows.len() < MOST {
             rows.push(row);
         }
+        if rows.len() == FULL {
+            self.full.notify_one();
+        }
+    }
+
+    /// What could not be written waits for its time, however many they are.
+    pub fn give_back(&self, rows: Vec<Row>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST.saturating_sub(waiting.len());
+        waiting.extend(rows.into_iter().take(room));
+    }
+
+    /// Waits until there are so many that they should be written.
+    pub async fn full(&self) {
+        self.full.notified().await;
     }
 
     pub fn take(&self) -> Vec<Row> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

@@ -71,9 +71,7 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                 && let Some(last) = last.replace(Arc::clone(open))
                 && !Arc::ptr_eq(&last, open)
             {
-                for row in last.rows.take() {
-                    open.rows.add(row);
-                }
+                open.rows.give_back(last.rows.take());
             }
             let place = Place {
                 ready,
@@ -99,6 +97,7 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                 };
                 tokio::select! {
                     () = tokio::time::sleep_until(tick) => open.flush(opening.clock.now().into()).await,
+                    () = open.rows.full() => open.flush(opening.clock.now().into()).await,
                     () = open.trouble.notified() => {
                         tokio::time::sleep(Duration::from_secs(5)).await;
                         break;
@@ -157,7 +156,7 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
                 identity,
                 capabilities: Some(Capabilities {
                     conditional_put: capabilities.conditional_put,
-                    checksums: false,
+                    checksums: capabilities.checksums,
                     versioning: capabilities.versioning,
                 }),
                 // The same place stays open, with what waits for it.

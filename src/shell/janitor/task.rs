@@ -9,33 +9,38 @@ use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::object::{self, failed};
-use super::{Hands, Open, wanted};
+use super::{Hands, Judged, Open, wanted};
 use crate::api::policy::Redaction as Wanted;
 use crate::api::reasons::{KeepReason, LocationReason};
+use crate::api::workflow::Secs;
 use crate::api::workflow::codec::MAX_DECODED;
+use crate::archive::canonical::canonical;
 use crate::archive::catalogue::Row;
 use crate::archive::catalogue::row::Deletion;
 use crate::archive::digest::Digest;
+use crate::archive::facts::RunFacts;
 use crate::archive::keep::{KeepError, KeepOptions, keep};
 use crate::archive::redaction::Redaction;
 use crate::archive::store::{Fingerprint, StoreError};
 use crate::archive::verify::{Hint, VerifyError, verify_for_delete};
-use crate::watchdog::janitor::job::{Job, Kept, Outcome, Permit, Target, Task};
+use crate::watchdog::instant;
+use crate::watchdog::janitor::job::{Job, Kept, Live, Needed, Outcome, Permit, Target, Task};
 use crate::watchdog::janitor::run::{ARCHIVED, Mark};
 
 /// How long a job may take in all; what hangs longer is tried again.
 const LONGEST: Duration = Duration::from_secs(300);
 
 impl Hands {
-    /// Carries out a job.
-    pub async fn perform(&self, job: Job) -> Outcome {
+    /// Carries out a job, which was judged on what had been heard by then.
+    pub async fn perform(&self, job: Job, judged: Judged) -> Outcome {
         let Job { target, task, .. } = job;
         let location = match &task {
-            Task::Archive { location, .. } | Task::Confirm { location, .. } => Some(location.clone()),
-            Task::Examine { proof } => proof.as_ref().map(|(location, ..)| location.clone()),
-            Task::Delete { .. } => None,
+            Task::Archive { location, .. }
+            | Task::Confirm { location, .. }
+            | Task::Examine { needed: Needed::Proof(location, ..) } => Some(location.clone()),
+            Task::Examine { .. } | Task::Delete { .. } => None,
         };
-        let outcome = match tokio::time::timeout(LONGEST, self.work(&target, task)).await {
+        let outcome = match tokio::time::timeout(LONGEST, self.work(&target, task, judged)).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
             Err(_) => Outcome::Failed(format!("no end within {} s", LONGEST.as_secs())),
         };
@@ -47,15 +52,25 @@ impl Hands {
         outcome
     }
 
-    async fn work(&self, target: &Target, task: Task) -> Result<Outcome, Outcome> {
+    async fn work(&self, target: &Target, task: Task, judged: Judged) -> Result<Outcome, Outcome> {
         match task {
-            Task::Archive { location, redaction, events } => self.archive(target, &location, &redaction, events).await,
+            Task::Archive { location, redaction, events, stuck_seconds } => {
+                self.archive(target, &location, &redaction, events, stuck_seconds).await
+            }
             Task::Confirm { location, mark } => self.confirm(target, &location, &mark).await,
-            Task::Examine { proof: None } => {
+            Task::Examine { needed: Needed::Nothing } => {
                 let (_, live) = object::read(&self.client, target).await?;
                 Ok(Outcome::Examined(Box::new(live), None))
             }
-            Task::Examine { proof: Some((location, redaction, mark)) } => {
+            Task::Examine { needed: Needed::Facts(redaction) } => {
+                let rules = rules(&redaction)?;
+                let (text, mut live) = object::read(&self.client, target).await?;
+                let room = self.room(&text).await;
+                let text = if room.is_ok() { text.as_str() } else { "" };
+                live.facts = Some(Box::new(facts(target, text, &live, &rules)));
+                Ok(Outcome::Examined(Box::new(live), None))
+            }
+            Task::Examine { needed: Needed::Proof(location, redaction, mark) } => {
                 let place = self.opened(&location)?;
                 let rules = rules(&redaction)?;
                 let (text, live) = object::read(&self.client, target).await?;
@@ -69,9 +84,10 @@ impl Hands {
                     Err(other) => Ok(Outcome::NotVerified(other.to_string())),
                 }
             }
-            Task::Delete { resource_version, permit, policy } => {
-                let told = self.deletion(&permit, &policy);
-                let outcome = super::delete::delete(self.client.clone(), target, &resource_version, permit).await;
+            Task::Delete { resource_version, permit, policy, told } => {
+                let told = self.deletion(&permit, &policy, told.as_ref());
+                let look = (&self.look, judged);
+                let outcome = super::delete::delete(self.client.clone(), target, &resource_version, permit, look).await;
                 if let (Outcome::Deleted, Some((place, row))) = (&outcome, told) {
                     place.rows.add(row);
                 }
@@ -86,14 +102,15 @@ impl Hands {
         location: &str,
         redaction: &Wanted,
         events: bool,
+        stuck_seconds: Option<i64>,
     ) -> Result<Outcome, Outcome> {
         let place = self.opened(location)?;
         let rules = rules(redaction)?;
         let (text, live) = object::read(&self.client, target).await?;
         let events = if events { Some(self.events(target).await?) } else { None };
         let _room = self.room(&text).await?;
-        let options =
-            KeepOptions { rules: &rules, events: events.as_deref(), now: self.clock.now().into(), stuck_seconds: None };
+        let now = self.clock.now().into();
+        let options = KeepOptions { rules: &rules, events: events.as_deref(), now, stuck_seconds };
         let kept = match keep(&*place.store, &place.location, &text, &options).await {
             Ok(kept) => kept,
             Err(KeepError::NotArchivable(why)) => return Ok(not_archivable(why.reason(), &why.to_string())),
@@ -164,14 +181,23 @@ impl Hands {
     }
 
     /// What the catalogue is to say of a deletion.
-    fn deletion(&self, permit: &Permit, policy: &str) -> Option<(Arc<Open>, Row)> {
-        let archive = permit.archive()?;
-        let place = self.place_of(archive.fingerprint())?;
+    fn deletion(
+        &self,
+        permit: &Permit,
+        policy: &str,
+        told: Option<&(String, Box<RunFacts>)>,
+    ) -> Option<(Arc<Open>, Row)> {
+        let proven = permit.archive();
+        let (place, facts) = match (proven, told) {
+            (Some(archive), _) => (self.place_of(archive.fingerprint())?, archive.facts()),
+            (None, Some((location, facts))) => (self.place(location)?, &**facts),
+            (None, None) => return None,
+        };
         let row = Row::deletion(&Deletion {
-            facts: archive.facts(),
+            facts,
             cluster: &place.location.cluster,
-            fingerprint: archive.fingerprint(),
-            archive: Some((archive.key(), archive.digest())),
+            fingerprint: &place.location.fingerprint,
+            archive: proven.map(|archive| (archive.key(), archive.digest())),
             deleted_at: self.clock.now().into(),
             policy,
             reason: "TimeToLive",
@@ -199,6 +225,24 @@ impl Hands {
 
 fn rules(wanted: &Wanted) -> Result<Redaction, Outcome> {
     wanted::redaction(wanted).map_err(|e| Outcome::NotArchivable(KeepReason::NotArchivable, e.to_string()))
+}
+
+/// For the catalogue; of a run that can't be archived, what is known of any.
+fn facts(target: &Target, text: &str, live: &Live, rules: &Redaction) -> RunFacts {
+    let time = |at: Secs| (at != 0).then(|| instant(at).into());
+    canonical(text, rules).map_or_else(
+        |_| RunFacts {
+            uid: target.uid.clone(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            resource_version: live.resource_version.clone(),
+            phase: live.finished.as_ref().map(|f| f.phase.as_str().to_owned()).unwrap_or_default(),
+            started: time(target.started),
+            finished: time(target.finished),
+            ..RunFacts::default()
+        },
+        |whole| whole.facts,
+    )
 }
 
 fn hint(mark: &Mark) -> Option<Hint> {

@@ -4,6 +4,7 @@ use super::run::{Finished, Mark};
 use crate::api::policy::Redaction;
 use crate::api::reasons::{KeepReason, LocationReason};
 use crate::api::workflow::Secs;
+use crate::archive::facts::RunFacts;
 use crate::archive::verify::VerifiedArchive;
 
 /// Tells the outcome of a job apart from others.
@@ -30,18 +31,37 @@ pub struct Job {
 #[derive(Debug)]
 pub enum Task {
     /// Read the live object, store it, read it back, mark it.
-    Archive { location: String, redaction: Redaction, events: bool },
+    Archive {
+        location: String,
+        redaction: Redaction,
+        events: bool,
+        /// How long it was seen stuck; `None` = never.
+        stuck_seconds: Option<i64>,
+    },
     /// Look up whether the archive a mark names is there and is of this run. Asks the store only.
     Confirm { location: String, mark: Mark },
-    /// Read the live object and, where a location is given, prove its archive.
-    Examine { proof: Option<(String, Redaction, Option<Mark>)> },
+    /// Read the live object and, where one is asked for, prove its archive.
+    Examine { needed: Needed },
     /// Delete the very object that was examined.
     Delete {
         resource_version: String,
         permit: Permit,
         /// `kind/name` or `kind/namespace/name` of the policy, for the catalogue.
         policy: String,
+        /// Without an archive: the location whose catalogue tells of it all the same, and what is known of the run.
+        told: Option<(String, Box<RunFacts>)>,
     },
+}
+
+/// What an examination is to bring.
+#[derive(Debug)]
+pub enum Needed {
+    /// The proof of the archive in this location, under these rules; a mark says where to look first.
+    Proof(String, Redaction, Option<Mark>),
+    /// For the catalogue: what is known of the run, redacted so.
+    Facts(Redaction),
+    /// The live object alone.
+    Nothing,
 }
 
 /// What allows a delete. Made in this module's parent only, by judging the policy that governs now.
@@ -119,6 +139,8 @@ pub struct Live {
     pub finished: Option<Finished>,
     /// Argo would delete artifacts together with it.
     pub artifacts_go: bool,
+    /// Where they were asked for.
+    pub facts: Option<Box<RunFacts>>,
 }
 
 #[derive(Debug)]

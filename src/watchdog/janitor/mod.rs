@@ -8,8 +8,8 @@
 //!
 //! `run` is what is remembered of a finished run, `rules` what its policy says, `judge` one pure decision, `work` hands
 //! out jobs and takes their outcomes, `budget` counts deletes in a sliding window, `groups` knows the newest of each
-//! template, `plan` puts all before `judge` for who wants to know what would be done. Marks on workflows are hints: only
-//! a proof made right before it unlocks a delete.
+//! template, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
+//! Marks on workflows are hints: only a proof made right before it unlocks a delete.
 
 pub mod budget;
 mod groups;
@@ -19,6 +19,8 @@ pub mod plan;
 pub mod rules;
 pub mod run;
 mod said;
+mod schedule;
+pub mod sooner;
 mod work;
 
 #[cfg(test)]
@@ -99,6 +101,8 @@ pub struct Janitor {
     pub(crate) places: BTreeMap<String, Place>,
     /// Namespaces with a hold, and what it says.
     held: HashMap<String, String>,
+    /// Runs that Argo deletes before they can be archived.
+    pub(super) sooner: sooner::Sooner,
     jobs: HashMap<JobTicket, Slot>,
     next_job: u64,
     /// Runs that we have told the API server to delete.
@@ -146,6 +150,11 @@ impl Janitor {
 impl Watchdog {
     /// A workflow was seen; its facts are in the index.
     pub(super) fn janitor_seen(&mut self, slot: Slot, workflow: &Workflow<'_>, now: Secs) {
+        self.finished_seen(slot, workflow, now);
+        self.sooner_seen(slot, now);
+    }
+
+    fn finished_seen(&mut self, slot: Slot, workflow: &Workflow<'_>, now: Secs) {
         let finished = self.index.get(slot).and_then(|f| Finished::read(workflow, f.run()));
         let Some(finished) = finished else {
             self.janitor.forget(slot);

@@ -42,6 +42,8 @@ pub struct Finished {
     pub mark: Option<Mark>,
     /// Being deleted already.
     pub leaving: bool,
+    /// How long after its end Argo deletes it by itself.
+    pub argo_ttl: Option<Secs>,
 }
 
 impl Finished {
@@ -62,6 +64,7 @@ impl Finished {
             offloaded: matches!(workflow.status.nodes, Nodes::Offloaded(_)),
             mark: workflow.annotation(ARCHIVED).and_then(|text| serde_json::from_str(&text).ok()),
             leaving: workflow.meta.deleted != 0,
+            argo_ttl: workflow.argo_ttl(),
         })
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum Say {
 impl Watchdog {
     /// Counts it and, unless it has been said of this run, writes the events.
     pub(super) fn say(&mut self, slot: Slot, say: &Say) {
-        let (Some(facts), Some(entry)) = (self.index.get(slot), self.janitor.entries.get_mut(&slot)) else { return };
+        let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         let Some(policy) = self.policies.get(entry.policy) else { return };
         let label = policy.label.clone();
         let told = &mut entry.told;
@@ -54,20 +54,7 @@ impl Watchdog {
             Say::Deleted => (EventReason::Deleted, "deleted: its time to live is over".to_owned(), false),
             Say::Blocked(reason, text) => (EventReason::DeleteBlocked, format!("{reason}: {text}"), true),
         };
-        let workflow = Reference {
-            api_version: "argoproj.io/v1alpha1".to_owned(),
-            kind: "Workflow".to_owned(),
-            namespace: facts.kin.namespace.to_string(),
-            name: facts.name.to_string(),
-            uid: facts.uid_text(),
-        };
-        let related = Reference {
-            api_version: "unstick.dev/v1alpha1".to_owned(),
-            kind: policy.key.kind().to_string(),
-            namespace: policy.key.namespace.clone().unwrap_or_default(),
-            name: policy.key.name.clone(),
-            uid: policy.uid.clone(),
-        };
+        let Some((workflow, related)) = self.references(slot) else { return };
         match say {
             Say::Failed(_) => self.tally.add("unstick_archive_failures_total", &[&label], 1),
             Say::Deleted => self.tally.add("unstick_deleted_runs_total", &[&label], 1),
@@ -92,6 +79,27 @@ impl Watchdog {
         if matches!(say, Say::Deleted) || warning {
             self.note(Note { namespace: place, reason, regarding: related, related: workflow, text: about, warning });
         }
+    }
+
+    /// The run, and the policy that governs it.
+    pub(super) fn references(&self, slot: Slot) -> Option<(Reference, Reference)> {
+        let (facts, entry) = (self.index.get(slot)?, self.janitor.entries.get(&slot)?);
+        let policy = self.policies.get(entry.policy)?;
+        let workflow = Reference {
+            api_version: "argoproj.io/v1alpha1".to_owned(),
+            kind: "Workflow".to_owned(),
+            namespace: facts.kin.namespace.to_string(),
+            name: facts.name.to_string(),
+            uid: facts.uid_text(),
+        };
+        let related = Reference {
+            api_version: "unstick.dev/v1alpha1".to_owned(),
+            kind: policy.key.kind().to_string(),
+            namespace: policy.key.namespace.clone().unwrap_or_default(),
+            name: policy.key.name.clone(),
+            uid: policy.uid.clone(),
+        };
+        Some((workflow, related))
     }
 
     /// What the status of a policy says of finished runs; `None` when it governs none and has no such section.

@@ -1,6 +1,6 @@
 //! Jobs are handed out, their outcomes taken: the only place where a delete is permitted.
 
-use super::job::{Ground, Job, JobTicket, Kept, Live, Outcome, Permit, Target, Task};
+use super::job::{Ground, Job, JobTicket, Kept, Live, Needed, Outcome, Permit, Target, Task};
 use super::judge::Verdict;
 use super::said::Say;
 use super::{Entry, Stage};
@@ -67,7 +67,8 @@ impl Watchdog {
                 return None;
             }
             Verdict::Archive(rule) => {
-                Task::Archive { location: rule.location, redaction: rule.redaction, events: rule.events }
+                let stuck_seconds = self.stuck_seconds(slot, entry.run.run);
+                Task::Archive { location: rule.location, redaction: rule.redaction, events: rule.events, stuck_seconds }
             }
             Verdict::Confirm(mark) => Task::Confirm { location: self.location_of(entry)?, mark },
             Verdict::Examine => self.examination(entry)?,
@@ -81,9 +82,9 @@ impl Watchdog {
 
     fn examination(&self, entry: &Entry) -> Option<Task> {
         let rules = self.policies.get(entry.policy)?.rules.as_ref()?;
-        let needed = rules.cleanup.as_ref()?.require == CleanupRequire::Archive;
-        let proof = match &rules.archive {
-            Some(archive) if needed => {
+        let proven = rules.cleanup.as_ref()?.require == CleanupRequire::Archive;
+        let needed = match &rules.archive {
+            Some(archive) if proven => {
                 let hint = match &entry.stage {
                     Stage::Kept(kept) => Some(super::run::Mark {
                         location: kept.location.clone(),
@@ -93,11 +94,12 @@ impl Watchdog {
                     }),
                     _ => entry.run.mark.clone(),
                 };
-                Some((archive.location.clone(), archive.redaction.clone(), hint))
+                Needed::Proof(archive.location.clone(), archive.redaction.clone(), hint)
             }
-            _ => None,
+            Some(archive) => Needed::Facts(archive.redaction.clone()),
+            None => Needed::Nothing,
         };
-        Some(Task::Examine { proof })
+        Some(Task::Examine { needed })
     }
 
     fn start(&mut self, slot: Slot, task: Task) -> Option<Job> {
@@ -230,6 +232,8 @@ impl Watchdog {
             }
         };
         let budget = cleanup.budget;
+        let place = rules.archive.as_ref().map(|a| a.location.clone());
+        let told = place.filter(|_| cleanup.require == CleanupRequire::None).zip(live.facts.clone());
         let key = policy.key.clone();
         let name = match &key.namespace {
             Some(namespace) => format!("{}/{namespace}/{}", key.kind(), key.name),
@@ -239,7 +243,12 @@ impl Watchdog {
         self.janitor.deleting.insert(entry.run.run.uid);
         self.start(
             slot,
-            Task::Delete { resource_version: live.resource_version.clone(), permit: Permit(ground), policy: name },
+            Task::Delete {
+                resource_version: live.resource_version.clone(),
+                permit: Permit(ground),
+                policy: name,
+                told,
+            },
         )
     }
 

@@ -4,6 +4,8 @@ use anyhow::{Result, anyhow};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// What a TLS server needs, in DER.
 #[derive(Clone, Debug)]
@@ -18,6 +20,7 @@ const SET: u8 = 0x31;
 const ECDSA_WITH_SHA256: [u8; 10] = [0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const EXTENSIONS: u8 = 0xa3;
 const SUBJECT_ALT_NAME: [u8; 5] = [0x06, 3, 0x55, 0x1d, 0x11];
+const DNS_NAME: u8 = 0x82;
 const IP_ADDRESS: u8 = 0x87;
 const COMMON_NAME: [u8; 5] = [0x06, 3, 0x55, 4, 3];
 
@@ -29,9 +32,19 @@ impl SelfSigned {
 
     /// The same with 127.0.0.1 as alternative name: clients that trust it take it for a server there.
     pub fn for_loopback(name: &str, valid: [&str; 2]) -> Result<Self> {
-        let names = part(SEQUENCE, &[&[IP_ADDRESS, 4, 127, 0, 0, 1]]);
-        let extension = part(SEQUENCE, &[&SUBJECT_ALT_NAME, &part(4, &[&names])]);
-        Self::make(name, valid, &part(EXTENSIONS, &[&part(SEQUENCE, &[&extension])]))
+        Self::make(name, valid, &alternative(&[IP_ADDRESS, 4, 127, 0, 0, 1]))
+    }
+
+    /// The same for another host: clients that trust it don't take it for a server at 127.0.0.1.
+    pub fn for_host(host: &str, valid: [&str; 2]) -> Result<Self> {
+        Self::make(host, valid, &alternative(&part(DNS_NAME, &[host.as_bytes()])))
+    }
+
+    /// What a client must trust.
+    pub fn pem(&self) -> String {
+        let body = STANDARD.encode(&self.certificate);
+        let lines: Vec<&str> = body.as_bytes().chunks(64).filter_map(|c| std::str::from_utf8(c).ok()).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     }
 
     fn make(name: &str, valid: [&str; 2], extensions: &[u8]) -> Result<Self> {
@@ -50,6 +63,12 @@ impl SelfSigned {
         let certificate = part(SEQUENCE, &[&content, &algorithm, &part(3, &[&[0], signature.as_ref()])]);
         Ok(Self { certificate, key: key.as_ref().to_vec() })
     }
+}
+
+/// The extensions: one alternative name.
+fn alternative(name: &[u8]) -> Vec<u8> {
+    let extension = part(SEQUENCE, &[&SUBJECT_ALT_NAME, &part(4, &[&part(SEQUENCE, &[name])])]);
+    part(EXTENSIONS, &[&part(SEQUENCE, &[&extension])])
 }
 
 /// Tag, length and content (X.690); shorter than 64 KiB.

@@ -12,7 +12,7 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
+use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption, StorageClass};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -244,6 +244,20 @@ impl Store for S3 {
             storage_class: found.storage_class.map(|class| class.as_str().to_owned()),
             meta: found.metadata.unwrap_or_default().into_iter().map(|(k, v)| (k.to_ascii_lowercase(), v)).collect(),
         }))
+    }
+
+    async fn keeps_checksum(&self, key: &str) -> Result<bool, StoreError> {
+        let asked =
+            self.client.head_object().bucket(&self.settings.bucket).key(key).checksum_mode(ChecksumMode::Enabled);
+        let found = asked.send().await.map_err(|error| fault::classify(Call::Head, key, &error))?;
+        let all = [
+            found.checksum_crc32,
+            found.checksum_crc32_c,
+            found.checksum_crc64_nvme,
+            found.checksum_sha1,
+            found.checksum_sha256,
+        ];
+        Ok(all.iter().any(Option::is_some))
     }
 
     async fn list(&self, what: &List<'_>) -> Result<Page, StoreError> {

@@ -59,8 +59,14 @@ fn only_a_policy_that_says_so_deletes_without_an_archive() {
     stage.policy(&archive("Observe"), &spoken, 3);
     stage.now = 300;
     let job = stage.job().unwrap();
-    let (.., permit) = deletes(stage.examined(&job, &one, false));
+    // Its line in the catalogue of the location is made of what the examination brings.
+    assert!(matches!(&job.task, Task::Examine { needed: Needed::Facts(_) }), "{job:?}");
+    let mut live = live_of(&one);
+    live.facts = Some(Box::new(RunFacts { name: "run-1".to_owned(), ..RunFacts::default() }));
+    let job = stage.ended(&job, Outcome::Examined(Box::new(live), None)).expect("a delete");
+    let Task::Delete { permit, told: Some((location, facts)), .. } = &job.task else { panic!("{job:?}") };
     assert_eq!(permit.ground(), "policy p1 generation 3 requires no archive");
+    assert_eq!((location.as_str(), facts.name.as_str()), ("main", "run-1"));
 }
 
 #[test]
@@ -96,4 +102,45 @@ fn what_happens_between_the_question_and_the_answer_counts() {
     let job = stage.job().unwrap();
     let proof = Some(Box::new(stage.proof(&one)));
     assert!(stage.ended(&job, Outcome::Examined(Box::new(live_of(&one)), proof)).is_some());
+}
+
+#[test]
+fn what_was_seen_stuck_is_told_with_the_archive() {
+    let running = |n: u32, started: Secs| {
+        let mut run = run(n, 20);
+        run["status"] = json!({"phase": "Running", "startedAt": time(started)});
+        run["metadata"]["labels"] = json!({"workflows.argoproj.io/phase": "Running"});
+        run
+    };
+    let ended = |n: u32, started: Secs, end: Secs| {
+        let mut run = run(n, end);
+        run["status"]["startedAt"] = json!(time(started));
+        run
+    };
+    let told = |stage: &mut Stage| match stage.job().expect("a job").task {
+        Task::Archive { stuck_seconds, .. } => stuck_seconds,
+        other => panic!("{other:?}"),
+    };
+    let detections = json!([{"name": "long", "type": "RunningTooLong", "after": "60s"}]);
+    let mut stage = Stage::enforcing();
+    stage.policy_with(json!({"selector": {}, "detections": detections, "archive": archive("Enforce")}), 2);
+    // The policy has changed: all is read anew.
+    stage.tell(Input::ListBegin);
+    stage.see(&running(1, 10));
+    stage.see(&running(2, 10));
+    stage.tell(Input::ListEnd);
+    stage.now = 60;
+    stage.see(&ended(2, 10, 60));
+    assert_eq!(told(&mut stage), None, "below the threshold");
+    stage.now = 100;
+    stage.tell(Input::Tick);
+    stage.now = 130;
+    stage.see(&ended(1, 10, 120));
+    let since = told(&mut stage).expect("it was stuck");
+    assert_eq!(since, 110, "from the state that held until its end");
+    // Retried, it is another run: that one wasn't stuck.
+    stage.see(&running(1, 140));
+    stage.now = 160;
+    stage.see(&ended(1, 140, 150));
+    assert_eq!(told(&mut stage), None);
 }

@@ -1,6 +1,7 @@
 //! What keeps a run, and for how long.
 
 use super::*;
+use crate::watchdog::effect::Op;
 
 #[test]
 fn holds_pauses_and_argos_own_archive_keep_a_run() {
@@ -262,5 +263,27 @@ fn dry_run_examines_nothing_even_where_no_archive_is_asked_for() {
     for now in [20, 119, 120, 5000] {
         stage.now = now;
         assert!(stage.job().is_none(), "at {now}");
+    }
+}
+
+#[test]
+fn an_operator_for_one_namespace_says_that_it_archives_nothing() {
+    for (namespace, archives, expected) in [(Some("etl"), true, true), (Some("etl"), false, false), (None, true, false)]
+    {
+        let config = Config { namespace: namespace.map(str::to_owned), ..Config::default() };
+        let mut stage = Stage::with(config, &archive("Enforce"), &cleanup("Enforce"));
+        if !archives {
+            stage.policy_with(json!({"selector": {}, "cleanup": cleanup("Enforce")}), 2);
+        }
+        let mut said = None;
+        while let Some(write) = stage.watchdog.next_write(at(stage.now)) {
+            if let Op::PolicyStatus { status, .. } = write.op {
+                said = Some(status);
+            }
+        }
+        let conditions = said.expect("a status").conditions;
+        let message = conditions.into_iter().find(|c| c.kind == "NotInForce").map(|c| c.message);
+        let names = message.as_ref().is_some_and(|m| m.contains("--namespace") && m.contains("deploy/install.yaml"));
+        assert_eq!(names, expected, "{namespace:?} {archives}: {message:?}");
     }
 }

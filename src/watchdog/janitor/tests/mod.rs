@@ -7,17 +7,19 @@ mod kept;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod planned;
+mod sooner;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Place;
-use super::job::{Job, Kept, Live, Outcome, Permit, Target, Task};
+use super::job::{Job, Kept, Live, Needed, Outcome, Permit, Target, Task};
 use super::run::Finished;
 use crate::api::reasons::KeepReason;
 use crate::api::selector::Selector;
 use crate::api::validate::Context;
 use crate::api::workflow::{Secs, Workflow};
+use crate::archive::facts::RunFacts;
 use crate::archive::keep::{KeepOptions, keep};
 use crate::archive::key::Layout;
 use crate::archive::redaction::Redaction;
@@ -64,8 +66,12 @@ struct Stage {
 impl Stage {
     /// A leader that has listed everything, a location that is ready, a policy with these sections.
     fn new(archive: &Value, cleanup: &Value) -> Self {
+        Self::with(Config::default(), archive, cleanup)
+    }
+
+    fn with(config: Config, archive: &Value, cleanup: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut stage = Self { watchdog: Watchdog::new(Config::default(), |_| &[]), now: 20, folder };
+        let mut stage = Self { watchdog: Watchdog::new(config, |_| &[]), now: 20, folder };
         stage.tell(Input::Namespace { name: "etl".into(), labels: Some([].into()) });
         stage.policy(archive, cleanup, 1);
         stage.tell(Input::Leading(Some(None)));
@@ -202,6 +208,7 @@ fn live_of(workflow: &Value) -> Live {
         resource_version: read.meta.resource_version.to_string(),
         finished: Finished::read(&read, run),
         artifacts_go: text.contains("OnWorkflowDeletion"),
+        facts: None,
     }
 }
 

@@ -15,8 +15,8 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 
+use super::certificates::Shown;
 use super::door::Door;
 use super::fault::{Answer, Fault};
 use super::record::{Call, Phase};
@@ -30,7 +30,7 @@ use super::which::decoded;
 pub(super) struct Served {
     pub name: String,
     pub upstream: Upstream,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Shown>>,
     pub script: Script,
     pub door: Arc<Door>,
 }
@@ -40,7 +40,7 @@ pub(super) async fn serve(stream: TcpStream, served: Arc<Served>) {
     match served.tls.clone() {
         None => talk(TokioIo::new(stream), peer, served).await,
         Some(tls) => {
-            if let Ok(stream) = tls.accept(stream).await {
+            if let Ok(stream) = tls.now().accept(stream).await {
                 talk(TokioIo::new(stream), peer, served).await;
             }
         }
@@ -49,10 +49,11 @@ pub(super) async fn serve(stream: TcpStream, served: Arc<Served>) {
 
 async fn talk<I: Read + Write + Unpin + 'static>(io: I, peer: u16, served: Arc<Served>) {
     let sent = Sent::default();
+    let keep_alive = served.tls.as_ref().is_none_or(|tls| !tls.each_call);
     let telling = Telling { inner: io, sent: sent.clone() };
     let service = service_fn(move |request| answer(Arc::clone(&served), peer, sent.clone(), request));
     // An error is what a fault looks like from here.
-    let _ = http1::Builder::new().serve_connection(telling, service).await;
+    let _ = http1::Builder::new().keep_alive(keep_alive).serve_connection(telling, service).await;
 }
 
 /// A reply, or an error that closes the connection.

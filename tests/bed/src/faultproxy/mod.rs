@@ -29,7 +29,7 @@ mod which;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -40,7 +40,8 @@ pub use record::{Call, Phase};
 pub use script::{Hold, Rule, Script, Standing};
 pub use which::Which;
 
-use crate::Bed;
+use crate::{Bed, SelfSigned};
+use certificates::Shown;
 use door::Door;
 use upstream::Upstream;
 
@@ -49,6 +50,7 @@ pub struct FaultProxy {
     door: Arc<Door>,
     address: SocketAddr,
     certificate: Option<String>,
+    shown: Option<Arc<Shown>>,
     task: JoinHandle<()>,
 }
 
@@ -58,36 +60,49 @@ impl FaultProxy {
         Self::run(name, Upstream::plain(endpoint)?, None, script).await
     }
 
+    /// Before a plain HTTP server, with TLS in front and a connection for each call: see [`FaultProxy::show`].
+    pub async fn with_tls(name: &str, endpoint: &str, script: &Script, certificate: &SelfSigned) -> Result<Self> {
+        let shown = Shown::new(certificate, true)?;
+        Self::run(name, Upstream::plain(endpoint)?, Some((shown, certificate.pem())), script).await
+    }
+
     /// Before the API server of a bed.
     pub async fn before_bed(name: &str, bed: &Bed, script: &Script) -> Result<Self> {
         let own = certificates::own()?;
-        Self::run(name, Upstream::of_bed(bed)?, Some(own), script).await
+        let shown = Shown::new(&own, false)?;
+        Self::run(name, Upstream::of_bed(bed)?, Some((shown, own.pem())), script).await
     }
 
-    async fn run(name: &str, upstream: Upstream, own: Option<certificates::Own>, script: &Script) -> Result<Self> {
+    async fn run(name: &str, upstream: Upstream, own: Option<(Shown, String)>, script: &Script) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port for a proxy")?;
         let address = listener.local_addr()?;
         let door = Arc::new(Door::at(address));
         script.knows(&door);
-        let (tls, certificate) = own.map_or((None, None), |own| (Some(own.acceptor), Some(own.pem)));
+        let (shown, certificate) = own.map(|(shown, pem)| (Arc::new(shown), pem)).unzip();
         let served = connection::Served {
             name: name.to_owned(),
             upstream,
-            tls,
+            tls: shown.clone(),
             script: script.clone(),
             door: Arc::clone(&door),
         };
         let task = tokio::spawn(door::listen(listener, Arc::new(served)));
-        Ok(Self { door, address, certificate, task })
+        Ok(Self { door, address, certificate, shown, task })
     }
 
-    /// `http://127.0.0.1:PORT`, or `https` before an API server.
+    /// From the next connection on the proxy shows this certificate; of one made by [`FaultProxy::with_tls`] that is the
+    /// next call.
+    pub fn show(&self, certificate: &SelfSigned) -> Result<()> {
+        self.shown.as_ref().ok_or_else(|| anyhow!("this proxy speaks no TLS"))?.show(certificate)
+    }
+
+    /// `http://127.0.0.1:PORT`, or `https` with TLS.
     pub fn url(&self) -> String {
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// What a client must trust, in PEM; none without TLS.
+    /// What a client must trust, in PEM, as it was at the start; none without TLS.
     pub fn certificate(&self) -> Option<&str> {
         self.certificate.as_deref()
     }
