@@ -46,6 +46,11 @@ impl Watchdog {
     fn look_at(&mut self, slot: Slot, now: Secs) -> Option<Job> {
         let entry = self.janitor.entries.get(&slot).filter(|e| e.job.is_none())?;
         let verdict = self.janitor_verdict(slot, entry, now);
+        let own = match &verdict {
+            Verdict::Blocked(KeepReason::Hold, ..) => entry.run.held,
+            Verdict::Blocked(reason, ..) => matches!(reason, KeepReason::ArgoArchivePending | KeepReason::Offloaded),
+            _ => false,
+        };
         let task = match verdict {
             Verdict::Rest(at) => {
                 self.unblock(slot);
@@ -55,6 +60,10 @@ impl Watchdog {
             Verdict::Blocked(reason, text, at) => {
                 self.block(slot, reason, &text);
                 self.janitor.look(slot, at);
+                // What keeps all runs of a policy is in its status; what keeps this one is said where it is looked for.
+                if own {
+                    self.say(slot, &Say::Blocked(reason, text));
+                }
                 return None;
             }
             Verdict::Announce(due) => {

@@ -7,6 +7,7 @@ mod kept;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod planned;
+mod said;
 mod sooner;
 
 use jiff::Timestamp;
