@@ -1,6 +1,7 @@
 //! The loop's state: the watchdog and what connects it with the cluster. Every method is short and none waits.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -66,6 +67,7 @@ pub struct Loop {
     pub(super) locations: Locations,
     pub(super) job_limit: Limit,
     pub(super) flush_every: Duration,
+    pub(super) container_root: Option<PathBuf>,
 }
 
 impl Loop {
@@ -105,6 +107,7 @@ impl Loop {
             hands: Hands::new(clients.enforce.clone(), clients.clock.clone()),
             locations: Locations::new(try_tell),
             flush_every: options.catalogue_every,
+            container_root: options.container_root.clone(),
             job_limit: Limit::new(options.jobs_per_second, options.jobs_per_second * 2, Instant::now()),
             clients,
         };
