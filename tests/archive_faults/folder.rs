@@ -61,7 +61,7 @@ pub fn rows() -> Vec<Row> {
         row(
             "another volume, or none",
             Wrong::NotMounted,
-            [Holds, Fails("NotReadableYet"), Fails("StoreFailed"), Fails("NotArchived"), Fails("NotMounted")],
+            [Holds, Fails("StoreFailed"), Fails("StoreFailed"), Fails("NotArchived"), Fails("NotMounted")],
         ),
         row("truncated", Wrong::Truncated, DAMAGED),
         row("flipped byte", Wrong::Flipped, DAMAGED),
