@@ -106,6 +106,7 @@ fn the_loop_keeps_the_limit_it_was_given() {
         writes_burst: burst,
         jobs_per_second: 25,
         catalogue_every: std::time::Duration::from_secs(300),
+        container_root: None,
         series_cap: 300,
         watch_idle_limit: Duration::from_secs(60),
         config: Config { identity: "unstick-0".to_owned(), ..Config::default() },

@@ -206,7 +206,10 @@ closed! {
         Probing,
         /// A field has a value that can't be served, or what it refers to is missing.
         InvalidSpec,
-        NoCredentials, BadCredentials, ExpiredCredentials, AccessDenied, NoSuchBucket, WrongRegion, ClockSkew, TlsFailed,
+        NoCredentials, BadCredentials, ExpiredCredentials, AccessDenied, NoSuchBucket,
+        /// The path is a folder, but not the volume that archives are stored on.
+        NotMounted,
+        WrongRegion, ClockSkew, TlsFailed,
         Unreachable, Timeout, Throttled, ServerError, StorageClassUnreadable, DiskFull, ReadOnly,
         /// What was read back is not what was stored.
         Corrupt,

@@ -35,6 +35,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         writes_burst: args.writes_burst,
         jobs_per_second: args.jobs_per_second,
         catalogue_every: args.catalogue_every,
+        // The kubelet sets it in every container, and nobody else.
+        container_root: std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| "/".into()),
         series_cap: args.series_cap,
         watch_idle_limit: args.watch_idle_limit,
         config: Config {

@@ -136,6 +136,7 @@ impl Loop {
             clock: self.clients.clock.clone(),
             namespace: self.clients.namespace.clone(),
             flush_every: self.flush_every,
+            container_root: self.container_root.clone(),
             cluster: self.settings.as_ref().map_or_else(|| "default".to_owned(), |s| s.spec.cluster_name.clone()),
         };
         let task = follow_place(object.clone(), opening, self.locations.tell.clone());

@@ -1,6 +1,7 @@
 //! The loop's state: the watchdog and what connects it with the cluster. Every method is short and none waits.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -68,6 +69,7 @@ pub struct Loop {
     pub(super) job_limit: Limit,
     pub(super) flush_every: Duration,
     pub(super) deletes: Reading,
+    pub(super) container_root: Option<PathBuf>,
 }
 
 impl Loop {
@@ -110,6 +112,7 @@ impl Loop {
             locations: Locations::new(try_tell),
             flush_every: options.catalogue_every,
             deletes: Reading::new(read_tell),
+            container_root: options.container_root.clone(),
             job_limit: Limit::new(options.jobs_per_second, options.jobs_per_second * 2, Instant::now()),
             clients,
         };

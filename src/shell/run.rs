@@ -4,6 +4,7 @@
 //! One thread: a loop that hangs also stops renewing the Lease, and another replica takes over.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -40,6 +41,8 @@ pub struct Options {
     pub jobs_per_second: u32,
     /// How often the catalogue gets its batches.
     pub catalogue_every: Duration,
+    /// In a pod: `/`. What lies on the same file system ends with the container.
+    pub container_root: Option<PathBuf>,
     pub series_cap: usize,
     pub watch_idle_limit: Duration,
     pub config: Config,

@@ -10,11 +10,11 @@ use crate::runs::{location, now};
 #[test]
 fn one_object_a_day_and_what_the_store_can_do() {
     let store = Memory::new();
-    let found = wait(probe(&store, &location(), now())).unwrap();
+    let found = wait(probe(&store, &location(), None, now())).unwrap();
     assert!(found.capabilities.conditional_put && found.capabilities.versioning);
     assert_eq!(found.identity, "memory");
     assert_eq!(store.keys(), ["workflow-archives-index/probe/2026-11-22"]);
-    let again = wait(probe(&store, &location(), now())).unwrap();
+    let again = wait(probe(&store, &location(), None, now())).unwrap();
     assert_eq!((again, store.keys().len()), (found, 1));
 }
 
@@ -31,7 +31,7 @@ fn what_archiving_needs_and_does_not_get_is_told() {
     ] {
         let store = Memory::new();
         store.trick(call, "", 1, trick.clone());
-        let refused = wait(probe(&store, &location(), now())).unwrap_err();
+        let refused = wait(probe(&store, &location(), None, now())).unwrap_err();
         assert_eq!(refused.kind.reason(), wanted, "{trick:?}");
     }
 }

@@ -167,7 +167,7 @@ impl<'a> Cell<'a> {
         if rules.is_empty() {
             self.server.plant(self.bucket, &key, &other()).await.map_err(|e| e.to_string())?;
         }
-        let said = probe(&self.store, location, now()).await;
+        let said = probe(&self.store, location, None, now()).await;
         let said = said.map(|_| "ready").map_err(|e| (e.kind.reason(), e.to_string()));
         let shown = judged(outcomes[Site::Probe as usize], said)?;
         if rules.is_empty() {
@@ -175,7 +175,7 @@ impl<'a> Cell<'a> {
         }
         over(rules)?;
         let ready =
-            probe(&self.store, location, now()).await.map_err(|e| format!("not ready when it was over: {e}"))?;
+            probe(&self.store, location, None, now()).await.map_err(|e| format!("not ready when it was over: {e}"))?;
         if !ready.capabilities.conditional_put {
             return Err("it forgot that the store honours conditional puts".to_owned());
         }

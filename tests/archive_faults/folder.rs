@@ -30,6 +30,7 @@ pub enum Wrong {
     Permission,
     ReadOnly,
     Missing,
+    NotMounted,
     Truncated,
     Flipped,
     OtherFile,
@@ -56,6 +57,12 @@ pub fn rows() -> Vec<Row> {
         row("permission", Wrong::Permission, [Fails("AccessDenied"); 5]),
         row("read-only", Wrong::ReadOnly, writes("ReadOnly")),
         row("missing", Wrong::Missing, [Fails("NoSuchBucket"); 5]),
+        // That nothing is put there is for the probe to see to: a put can't tell an empty volume from none.
+        row(
+            "another volume, or none",
+            Wrong::NotMounted,
+            [Holds, Fails("StoreFailed"), Fails("StoreFailed"), Fails("NotArchived"), Fails("NotMounted")],
+        ),
         row("truncated", Wrong::Truncated, DAMAGED),
         row("flipped byte", Wrong::Flipped, DAMAGED),
         row(
@@ -164,7 +171,8 @@ impl Cell {
         crate::runtime().block_on(async {
             match self.site {
                 Site::Probe => {
-                    let said = probe(store, &self.run.location, now()).await;
+                    let first = (self.wrong == Wrong::NotMounted).then_some("2026-11-22");
+                    let said = probe(store, &self.run.location, first, now()).await;
                     said.map(|_| "verified").map_err(|e| (e.kind.reason(), e.to_string()))
                 }
                 Site::Verify => {
@@ -181,8 +189,9 @@ impl Cell {
         if self.site == Site::Verify || (damages && self.site == Site::Manifest) {
             self.keep().map_err(|e| format!("not kept without a fault: {e}"))?;
         }
-        if damages && self.site == Site::Probe {
-            crate::runtime().block_on(probe(&self.store(), &self.run.location, now())).map_err(|e| e.to_string())?;
+        if (damages || self.wrong == Wrong::NotMounted) && self.site == Site::Probe {
+            let probed = crate::runtime().block_on(probe(&self.store(), &self.run.location, None, now()));
+            probed.map_err(|e| e.to_string())?;
         }
         let said = if self.wrong == Wrong::Killed {
             self.die()?;
@@ -270,6 +279,10 @@ impl Cell {
             Wrong::Permission => mode(&self.forbidden(), 0),
             Wrong::ReadOnly => remount(&self.folder, "ro"),
             Wrong::Missing => std::fs::rename(&self.root, self.folder.join("away")).unwrap(),
+            Wrong::NotMounted => {
+                std::fs::rename(&self.root, self.folder.join("away")).unwrap();
+                std::fs::create_dir(&self.root).unwrap();
+            }
             Wrong::Truncated => {
                 let file = std::fs::File::options().write(true).open(self.file()).unwrap();
                 file.set_len(file.metadata().unwrap().len() / 2).unwrap();
@@ -309,6 +322,10 @@ impl Cell {
             Wrong::Permission => mode(&self.forbidden(), 0o700),
             Wrong::ReadOnly => remount(&self.folder, "rw"),
             Wrong::Missing => std::fs::rename(self.folder.join("away"), &self.root).unwrap(),
+            Wrong::NotMounted => {
+                std::fs::remove_dir_all(&self.root).unwrap();
+                std::fs::rename(self.folder.join("away"), &self.root).unwrap();
+            }
             Wrong::Truncated | Wrong::Flipped | Wrong::OtherFile => std::fs::remove_file(self.file()).unwrap(),
             Wrong::Killed => {}
         }

@@ -30,6 +30,10 @@ pub struct ArchiveLocationStatus {
     pub identity: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
+    /// Day of the first probe that this place stored, such as 2026-11-22: a folder without it is not the volume that it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10), regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
+    pub first_probe: Option<String>,
     /// When the probe last found something new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_probe_time: Option<Time>,

@@ -38,6 +38,8 @@ impl fmt::Display for Call {
 pub enum Fault {
     /// The bucket, or the folder that is mounted.
     NoSuchBucket,
+    /// A folder, but not the volume that archives are stored on.
+    NotMounted,
     AccessDenied(Call),
     ClockSkew,
     Tls,
@@ -70,6 +72,7 @@ impl Fault {
     /// One of each, for lists of what there is.
     pub const ALL: &'static [Self] = &[
         Self::NoSuchBucket,
+        Self::NotMounted,
         Self::AccessDenied(Call::Put),
         Self::ClockSkew,
         Self::Tls,
@@ -95,6 +98,7 @@ impl Fault {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::NoSuchBucket => "NoSuchBucket",
+            Self::NotMounted => "NotMounted",
             Self::AccessDenied(_) => "AccessDenied",
             Self::ClockSkew => "ClockSkew",
             Self::Tls => "TlsFailed",
@@ -121,6 +125,7 @@ impl Fault {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::NoSuchBucket => "create the bucket (or mount the folder), or correct its name",
+            Self::NotMounted => "mount the volume at the path of the location; to begin anew, make the location anew",
             Self::AccessDenied(Call::Put) => "allow s3:PutObject on the bucket (and kms:GenerateDataKey on its key)",
             Self::AccessDenied(Call::Get | Call::Head) => {
                 "allow s3:GetObject on the bucket (and kms:Decrypt on its key); without s3:ListBucket a missing object reads as denied"

@@ -12,6 +12,7 @@ use super::key::Layout;
 
 pub mod fault;
 pub mod filesystem;
+pub mod mounted;
 pub mod probe;
 pub mod s3;
 

@@ -1,7 +1,8 @@
 //! The probe of a location: can we put, read and compare, and what does the store keep its word on? One object per day,
 //! since nothing of ours may delete (API.md section 5).
 
-use super::{Bytes, Fault, List, Location, Meta, Put, Store, StoreError};
+use super::mounted::as_since;
+use super::{Bytes, Fault, List, Location, LocationKind, Meta, Put, Store, StoreError};
 use crate::api::time::Time;
 
 /// What a store was found to do.
@@ -20,15 +21,26 @@ pub struct Capabilities {
 pub struct Probed {
     pub identity: String,
     pub capabilities: Capabilities,
+    /// The day whose object is there now, such as `2026-11-22`.
+    pub day: String,
 }
 
 /// Probes a location: puts the object of the day unless it is there, puts it again and expects to be refused, reads and
-/// compares.
+/// compares. `first`: the day of the first probe of this place; a folder must still have it.
 ///
 /// # Errors
 /// Something that archiving needs doesn't work.
-pub async fn probe(store: &dyn Store, location: &Location, now: Time) -> Result<Probed, StoreError> {
+pub async fn probe(
+    store: &dyn Store,
+    location: &Location,
+    first: Option<&str>,
+    now: Time,
+) -> Result<Probed, StoreError> {
     let identity = store.identity().await?;
+    // Before anything is put: an empty folder must not become one that isn't.
+    if let Some(first) = first.filter(|_| location.kind == LocationKind::Filesystem) {
+        as_since(store, location, first).await?;
+    }
     let date = now.get().strftime("%Y-%m-%d").to_string();
     let key = location.layout.probe(&date);
     let body = Bytes::from(format!("unstick probes this location once a day: {date}\n"));
@@ -54,6 +66,7 @@ pub async fn probe(store: &dyn Store, location: &Location, now: Time) -> Result<
             checksums,
             versioning: versions || read.version_id.is_some(),
         },
+        day: date,
     })
 }
 

@@ -3,6 +3,7 @@
 //! A job is one call of [`Hands::perform`]; it never outlives the Lease (its task is aborted) and never holds more than
 //! its share of memory.
 
+mod aside;
 pub mod connect;
 mod delete;
 mod look;
@@ -17,11 +18,10 @@ pub mod wanted;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kube::Client;
-use tokio::sync::Semaphore;
-
 use crate::archive::store::Fingerprint;
+use kube::Client;
 
+use aside::Desks;
 pub use look::{Judged, LastLook};
 pub use open::Open;
 pub use place::{Opening, Tried, follow_place};
@@ -36,15 +36,14 @@ pub struct Hands {
     pub client: Client,
     pub clock: Arc<super::clock::ServerClock>,
     pub look: LastLook,
-    room: Arc<Semaphore>,
+    desks: Desks,
     /// Locations that are open, by name.
     places: Arc<Mutex<HashMap<String, Arc<Open>>>>,
 }
 
 impl Hands {
     pub fn new(client: Client, clock: Arc<super::clock::ServerClock>, look: LastLook) -> Self {
-        let room = Arc::new(Semaphore::new(AT_WORK >> 10));
-        Self { client, clock, look, room, places: Arc::default() }
+        Self { client, clock, look, desks: Desks::default(), places: Arc::default() }
     }
 
     pub fn open(&self, name: &str, place: Option<Arc<Open>>) {
@@ -55,13 +54,15 @@ impl Hands {
         };
     }
 
-    /// Writes what waits for the catalogues; for the end of the process.
+    /// Writes what waits for the catalogues and waits for what is at work aside; for the end of the process.
     pub async fn flush(&self) {
         let places: Vec<Arc<Open>> =
             self.places.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for place in places {
             place.flush(self.clock.now().into()).await;
         }
+        // Jobs were given up: what is aside stops at its next call, and it may not outlive the runtime.
+        self.desks.aside_is_idle().await;
     }
 
     fn place_of(&self, fingerprint: &Fingerprint) -> Option<Arc<Open>> {

@@ -1,11 +1,12 @@
 //! An `ArchiveLocation`, opened and tried again and again: what comes of it goes to the watchdog and into its status.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -16,8 +17,9 @@ use crate::api::archive_location::{AccessMode, ArchiveLocation, ArchiveLocationS
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::api::reasons::{ConditionType, LocationReason};
 use crate::api::selector::Selector;
+use crate::archive::store::mounted::apart_from;
 use crate::archive::store::probe::{Probed, probe};
-use crate::archive::store::{Fingerprint, Location};
+use crate::archive::store::{Fault, Fingerprint, Location, StoreError};
 use crate::shell::clock::ServerClock;
 use crate::watchdog::janitor::Place;
 
@@ -43,6 +45,8 @@ pub struct Opening {
     pub clock: Arc<ServerClock>,
     pub namespace: String,
     pub cluster: String,
+    /// In a pod: `/`. What lies on the same file system ends with the container.
+    pub container_root: Option<PathBuf>,
     /// How often the catalogue gets its batches: more often makes more and smaller ones.
     pub flush_every: Duration,
 }
@@ -56,7 +60,7 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
         let mut open: Option<Arc<Open>> = None;
         let mut last: Option<Arc<Open>> = None;
         loop {
-            let found = attempt(&object, &opening, open.take()).await;
+            let found = attempt(&object, &status, &opening, open.take()).await;
             let ready = found.reason == LocationReason::Probed;
             let next = said(&object, &status, &found, &opening);
             if next != status {
@@ -114,17 +118,25 @@ struct Found {
     fingerprint: Fingerprint,
     identity: String,
     capabilities: Option<Capabilities>,
+    /// Day of the probe that is stored.
+    day: Option<String>,
     allowed: Selector,
     open: Option<Arc<Open>>,
 }
 
-async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<Open>>) -> Found {
+async fn attempt(
+    object: &ArchiveLocation,
+    before: &ArchiveLocationStatus,
+    opening: &Opening,
+    known: Option<Arc<Open>>,
+) -> Found {
     let mut found = Found {
         reason: LocationReason::InvalidSpec,
         message: String::new(),
         fingerprint: fingerprint(object),
         identity: String::new(),
         capabilities: None,
+        day: None,
         allowed: Selector::default(),
         open: None,
     };
@@ -146,9 +158,13 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
         Ok(location) => location,
         Err((reason, message)) => return Found { reason, message, ..found },
     };
-    match probe(&*store, &location, opening.clock.now().into()).await {
-        Ok(probed) => {
-            let Probed { identity, capabilities } = probed;
+    let first = first_probe(before, &found.fingerprint);
+    let probed = match lies_apart(object, opening).await {
+        Ok(()) => probe(&*store, &location, first, opening.clock.now().into()).await,
+        Err(error) => Err(error),
+    };
+    match probed {
+        Ok(Probed { identity, capabilities, day }) => {
             let location = Location { conditional_put: capabilities.conditional_put, ..location };
             Found {
                 reason: LocationReason::Probed,
@@ -159,6 +175,7 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
                     checksums: capabilities.checksums,
                     versioning: capabilities.versioning,
                 }),
+                day: Some(day),
                 // The same place stays open, with what waits for it.
                 open: known.filter(|o| o.location == location).or_else(|| Some(Arc::new(Open::new(store, location)))),
                 ..found
@@ -169,6 +186,20 @@ async fn attempt(object: &ArchiveLocation, opening: &Opening, known: Option<Arc<
             Found { reason, message, ..found }
         }
     }
+}
+
+/// In a pod a folder has to be a mounted one.
+async fn lies_apart(object: &ArchiveLocation, opening: &Opening) -> Result<(), StoreError> {
+    let (Some(folder), Some(root)) = (&object.spec.filesystem, &opening.container_root) else { return Ok(()) };
+    let (root, path) = (root.clone(), folder.path.clone());
+    // Where a file server hangs, only this waits.
+    let looked = tokio::task::spawn_blocking(move || apart_from(&root, Path::new(&path))).await;
+    looked.unwrap_or_else(|e| Err(StoreError::new(Fault::Other, e.to_string())))
+}
+
+/// The day of the first probe, while the location is still the place that it was of.
+fn first_probe<'a>(before: &'a ArchiveLocationStatus, now: &Fingerprint) -> Option<&'a str> {
+    before.first_probe.as_deref().filter(|_| before.fingerprint == now.as_str())
 }
 
 /// The status as it is to be: the same as before while nothing new was found.
@@ -195,6 +226,7 @@ fn said(
         fingerprint: found.fingerprint.to_string(),
         identity: if ready { found.identity.clone() } else { before.identity.clone() },
         capabilities: found.capabilities.clone().or_else(|| before.capabilities.clone()),
+        first_probe: first_probe(before, &found.fingerprint).map(str::to_owned).or_else(|| found.day.clone()),
         last_probe_time: before.last_probe_time,
     };
     if next != *before {
@@ -205,6 +237,17 @@ fn said(
 
 async fn write(client: &Client, name: &str, status: &ArchiveLocationStatus) -> kube::Result<()> {
     let locations: Api<ArchiveLocation> = Api::all(client.clone());
-    let patch = Patch::Merge(json!({"status": status}));
-    locations.patch_status(name, &PatchParams::default(), &patch).await.map(drop)
+    locations.patch_status(name, &PatchParams::default(), &Patch::Merge(patch(status))).await.map(drop)
 }
+
+/// What is merged into the object: what isn't named stays, so that the first probe of another place is named to go.
+fn patch(status: &ArchiveLocationStatus) -> Value {
+    let mut patch = json!({"status": status});
+    if status.first_probe.is_none() {
+        patch["status"]["firstProbe"] = Value::Null;
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests;

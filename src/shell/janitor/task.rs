@@ -6,14 +6,12 @@ use std::time::Duration;
 use http::Request;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::object::{self, failed};
 use super::{Hands, Judged, Open, wanted};
 use crate::api::policy::Redaction as Wanted;
 use crate::api::reasons::{KeepReason, LocationReason};
 use crate::api::workflow::Secs;
-use crate::api::workflow::codec::MAX_DECODED;
 use crate::archive::canonical::canonical;
 use crate::archive::catalogue::Row;
 use crate::archive::catalogue::row::Deletion;
@@ -65,8 +63,8 @@ impl Hands {
             Task::Examine { needed: Needed::Facts(redaction) } => {
                 let rules = rules(&redaction)?;
                 let (text, mut live) = object::read(&self.client, target).await?;
-                let room = self.room(&text).await;
-                let text = if room.is_ok() { text.as_str() } else { "" };
+                let desk = self.desks.take(&text, "").await;
+                let text = if desk.is_ok() { text.as_str() } else { "" };
                 live.facts = Some(Box::new(facts(target, text, &live, &rules)));
                 Ok(Outcome::Examined(Box::new(live), None))
             }
@@ -74,10 +72,12 @@ impl Hands {
                 let place = self.opened(&location)?;
                 let rules = rules(&redaction)?;
                 let (text, live) = object::read(&self.client, target).await?;
-                let _room = self.room(&text).await?;
                 let hint = mark.and_then(|m| hint(&m));
-                let found = verify_for_delete(&*place.store, &place.location, &text, &rules, hint.as_ref()).await;
-                match found {
+                let (desk, location) = (self.desks.take(&text, "").await?, place.location.clone());
+                let found = desk.work(Arc::clone(&place.store), move |store| async move {
+                    verify_for_delete(&*store, &location, &text, &rules, hint.as_ref()).await
+                });
+                match found.await? {
                     Ok(proof) => Ok(Outcome::Examined(Box::new(live), Some(Box::new(proof)))),
                     Err(VerifyError::Store(error)) => Ok(store(&error)),
                     Err(VerifyError::NotArchivable(why)) => Ok(not_archivable(why.reason(), &why.to_string())),
@@ -108,10 +108,13 @@ impl Hands {
         let rules = rules(redaction)?;
         let (text, live) = object::read(&self.client, target).await?;
         let events = if events { Some(self.events(target).await?) } else { None };
-        let _room = self.room(&text).await?;
-        let now = self.clock.now().into();
-        let options = KeepOptions { rules: &rules, events: events.as_deref(), now, stuck_seconds };
-        let kept = match keep(&*place.store, &place.location, &text, &options).await {
+        let desk = self.desks.take(&text, events.as_deref().map_or("", RawValue::get)).await?;
+        let (location_of, now) = (place.location.clone(), self.clock.now().into());
+        let kept = desk.work(Arc::clone(&place.store), move |store| async move {
+            let options = KeepOptions { rules: &rules, events: events.as_deref(), now, stuck_seconds };
+            keep(&*store, &location_of, &text, &options).await
+        });
+        let kept = match kept.await? {
             Ok(kept) => kept,
             Err(KeepError::NotArchivable(why)) => return Ok(not_archivable(why.reason(), &why.to_string())),
             Err(KeepError::Store(error)) => return Ok(store(&error)),
@@ -209,17 +212,6 @@ impl Hands {
         self.place(location).ok_or_else(|| {
             Outcome::Store(LocationReason::Probing, format!("ArchiveLocation {location:?} is not open yet"))
         })
-    }
-
-    /// Waits for its share of memory: the text, its tree and, where nodes are packed, all they may become.
-    async fn room(&self, text: &str) -> Result<OwnedSemaphorePermit, Outcome> {
-        let packed = if text.contains("\"compressedNodes\"") { MAX_DECODED } else { 0 };
-        let kib = u32::try_from((text.len() * 2 + packed) >> 10).unwrap_or(u32::MAX) + 1;
-        if kib as usize > super::AT_WORK >> 10 {
-            let text = format!("it needs more than {} MiB to be archived", super::AT_WORK >> 20);
-            return Err(Outcome::NotArchivable(KeepReason::NotArchivable, text));
-        }
-        Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|e| Outcome::Failed(e.to_string()))
     }
 }
 
