@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use unstick::archive::catalogue::generation::append;
 use unstick::archive::catalogue::row::{Deletion, Row};
+use unstick::archive::digest::Digest;
 use unstick::archive::gzip;
 use unstick::archive::keep::{KeepOptions, Kept, keep};
 use unstick::archive::key::Layout;
@@ -245,7 +246,14 @@ fn archives_of_the_script_are_found_and_got_back() {
     assert!(ran.err.contains("was written by another program"), "{}", ran.err);
     assert!(shelf.run("get etl/old").out.contains("written by another program"));
     assert_eq!(shelf.run("restore etl/old").exit, Exit::Fine);
-    assert_eq!(shelf.run("verify --all").exit, Exit::Fine);
+    let ran = shelf.run_on("verify --all", terminal(140, false));
+    assert_eq!(ran.exit, Exit::Fine);
+    assert!(
+        ran.out.ends_with("4 archives read: 3 fine, 0 not, 1 readable, without a digest to compare\n"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("NoDigest"), "{}", ran.out);
     // Without a catalogue they are listed by their keys.
     fs::remove_dir_all(shelf.path("workflow-archives-index/catalogue")).unwrap();
     let ran = shelf.run("list -n etl --date 202611010 -o name");
@@ -277,6 +285,40 @@ fn verify_tells_what_differs() {
     let json: Value = serde_json::from_str(&shelf.run("verify --all -o json").out).unwrap();
     let states: Vec<_> = json["items"].as_array().unwrap().iter().map(|i| i["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["Differs", "Missing", "NoManifest"]);
+}
+
+/// The events that a manifest names are read and compared, too.
+#[test]
+fn verify_reads_the_events_beside() {
+    let shelf = Shelf::new();
+    let key = shelf.kept[0].key.replace(".json.gz", ".events.json.gz");
+    let events = br#"[{"regarding":{"uid":"uid-load-eu-7xk2p"}}]"#;
+    fs::write(shelf.path(&key), gzip::pack(events)).unwrap();
+    let manifest = shelf.path(&shelf.kept[0].row.manifest_key);
+    let mut named: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    named["events"] = json!({"key": key, "digest": Digest::of(events).to_string(), "bytes": events.len()});
+    fs::write(&manifest, named.to_string()).unwrap();
+    let ran = shelf.run("verify --all");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Fine, "3 of 3 archives read: 3 fine, 0 not\n"));
+    let judged = || {
+        let ran = shelf.run("verify --all -o json");
+        assert_eq!(ran.exit, Exit::Findings, "{}", ran.out);
+        let json: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(json["items"].as_array().unwrap().len(), 1);
+        assert_eq!(json["items"][0]["name"], "load-eu-7xk2p");
+        let text = |field: &str| json["items"][0][field].as_str().unwrap().to_owned();
+        (text("state"), text("key"), text("message"))
+    };
+    fs::write(shelf.path(&key), gzip::pack(b"[]")).unwrap();
+    let (state, at, message) = judged();
+    assert!(state == "Differs" && at == key && message.starts_with("the digest of the events is"), "{message}");
+    fs::write(shelf.path(&key), b"half").unwrap();
+    assert_eq!(judged().0, "Differs");
+    fs::remove_file(shelf.path(&key)).unwrap();
+    assert_eq!(judged(), ("Missing".to_owned(), key.clone(), "its events are not there".to_owned()));
+    named["events"]["key"] = shelf.kept[1].key.as_str().into();
+    fs::write(&manifest, named.to_string()).unwrap();
+    assert_eq!(judged().0, "Differs", "a manifest that names another's object");
 }
 
 #[test]
