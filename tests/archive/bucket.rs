@@ -218,6 +218,27 @@ fn lists_have_pages_and_folders() {
 }
 
 #[test]
+fn half_a_list_is_never_taken_for_the_whole() {
+    for (token, fine) in [("", false), ("<NextContinuationToken/>", false)]
+        .into_iter()
+        .chain([("<NextContinuationToken>t</NextContinuationToken>", true)])
+    {
+        let server = Server::start(move |_| {
+            let xml = format!(
+                "<ListBucketResult><IsTruncated>true</IsTruncated>{token}<Contents><Key>a/1</Key></Contents>\
+                 </ListBucketResult>"
+            );
+            say(200, xml)
+        });
+        let found = wait(connected(&server).list(&List { prefix: "a/", ..List::default() }));
+        assert_eq!(found.as_ref().map(|page| page.next.as_deref()).ok(), fine.then_some(Some("t")), "{token}");
+        if let Err(error) = found {
+            assert!(error.kind == Fault::Unsupported && error.message.contains("there is more"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn settings_that_can_not_be_used_are_told_before_anything_is_sent() {
     let server = Server::start(|_| say(200, ""));
     for (bad, words) in [

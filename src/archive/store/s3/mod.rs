@@ -278,8 +278,13 @@ impl Store for S3 {
             })
         });
         let folders = found.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix);
-        let more = found.is_truncated.unwrap_or(false);
-        let next = found.next_continuation_token.filter(|_| more);
+        let more = found.is_truncated.unwrap_or(found.next_continuation_token.is_some());
+        let next = found.next_continuation_token.filter(|token| more && !token.is_empty());
+        if more && next.is_none() {
+            // A part taken for the whole would make a catalogue without the rest.
+            let what = format!("can't list {}: the store says that there is more, and not how to get it", what.prefix);
+            return Err(StoreError::new(Fault::Unsupported, what));
+        }
         Ok(Page { objects: objects.collect(), folders: folders.collect(), next })
     }
 
