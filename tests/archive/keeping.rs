@@ -6,7 +6,7 @@ use unstick::archive::gzip;
 use unstick::archive::keep::{KeepError, KeepOptions, Kept, keep};
 use unstick::archive::manifest::Manifest;
 use unstick::archive::redaction::{Redaction, Rules};
-use unstick::archive::store::{Call, Fault, Fingerprint, Location};
+use unstick::archive::store::{Bytes, Call, Fault, Fingerprint, Location};
 use unstick::archive::verify::{Hint, verify_for_delete};
 
 use crate::memory::{Memory, Trick};
@@ -284,10 +284,53 @@ fn where_the_store_would_replace_we_look_first() {
     assert!(!store.asked().iter().any(|a| a.starts_with("put ")), "both are there already");
 }
 
+fn event_of(uid: &str) -> Box<RawValue> {
+    let event = serde_json::json!([{"reason": "WorkflowSucceeded", "regarding": {"kind": "Workflow", "uid": uid}}]);
+    serde_json::value::to_raw_value(&event).unwrap()
+}
+
+/// What lies under the key of the events is believed only if it is what was put, or events of this very run.
+#[test]
+fn events_that_are_not_of_this_run_are_never_taken_for_its_own() {
+    const EVENTS: &str = ".events.json.gz";
+    let live = done();
+    let uid = form(&live).facts.uid;
+    let own = event_of(&uid);
+    let core = format!(r#"[{{"involvedObject":{{"uid":"{uid}"}},"reason":"Other"}}]"#);
+    let other = event_of("another");
+    for (what, there, fine) in [
+        ("none were left", "[]", true),
+        ("earlier ones", core.as_str(), true),
+        ("those of another run", other.get(), false),
+        ("the workflow itself", r#"{"kind":"Workflow"}"#, false),
+        ("a list of something else", r#"[{"reason":"x"}]"#, false),
+        ("no JSON", "events", false),
+    ] {
+        let packed = Bytes::from(gzip::pack(there.as_bytes()));
+        // Another was there first.
+        let store = Memory::new();
+        let key = kept_in(&Memory::new(), &live).unwrap().key.replace(".json.gz", EVENTS);
+        store.set(&key, packed.clone());
+        let kept = kept_at(&store, &location(), &live, Some(&own)).map(|kept| kept.row.manifest_key);
+        assert_eq!(kept.as_ref().map_err(|e| (e.reason(), e.is_transient())).is_ok(), fine, "{what}");
+        if let Err(refused) = kept {
+            assert_eq!(refused.reason(), "Collision", "{what}: {refused}");
+            assert!(!store.keys().iter().any(|k| k.ends_with(MANIFEST)), "{what}");
+        }
+        // It was said to be created, and reads as this: that it is events of the run is not enough then.
+        let store = Memory::new();
+        store.trick(Call::Get, EVENTS, 1, Trick::Swap(packed));
+        let refused = kept_at(&store, &location(), &live, Some(&own)).map(|_| ()).unwrap_err();
+        assert_eq!(refused.reason(), "ReadBackDiffers", "{what}");
+        store.well();
+        kept_at(&store, &location(), &live, Some(&own)).unwrap();
+    }
+}
+
 #[test]
 fn events_are_stored_beside_and_those_of_the_first_time_stay() {
     let (store, live) = (Memory::new(), done());
-    let first: Box<RawValue> = serde_json::from_str(r#"[{"reason":"WorkflowSucceeded"}]"#).unwrap();
+    let first = event_of(&form(&live).facts.uid);
     let kept = kept_at(&store, &location(), &live, Some(&first)).unwrap();
     let key = kept.key.replace(".json.gz", ".events.json.gz");
     let stored = gzip::unpack(&store.objects.lock().unwrap()[&key].bytes, 1 << 20).unwrap();
