@@ -3,6 +3,8 @@
 
 #[path = "cli/archive.rs"]
 mod archive;
+#[path = "cli/archive_told.rs"]
+mod archive_told;
 #[path = "cli/by_name.rs"]
 mod by_name;
 #[path = "cli/checks.rs"]

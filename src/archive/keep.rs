@@ -3,6 +3,7 @@
 //! A put that says it worked proves nothing, nor does one that says the object is there already: each time what is
 //! stored is read and its digest compared. Nothing is ever replaced.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::canonical::{Canonical, LARGEST, NotArchivable, canonical};
@@ -155,7 +156,7 @@ async fn put_and_compare(
         // It was archived long ago and has moved to a class that can't be read.
         (Ok(Put::Exists), Err(error)) if error.kind == Fault::Unreadable => {
             let stem = Stem::of(&canonical.facts, &canonical.digest);
-            return match verify::cold(store, location, canonical, &stem, options.rules.rules(), error).await {
+            return match verify::cold(store, location, canonical, &stem, error).await {
                 Ok(version_id) => Ok((true, version_id)),
                 Err(VerifyError::Differs { key, what }) => Err(KeepError::Collision { key, what }),
                 Err(VerifyError::Store(error)) => Err(error.into()),
@@ -178,6 +179,9 @@ async fn put_and_compare(
     };
     let what = match compared {
         Ok(digest) if digest == canonical.digest => {
+            if created.is_none() {
+                store.settle(key).await?;
+            }
             let version_id = created.clone().flatten().or(stored.version_id);
             return Ok((created.is_none(), version_id));
         }
@@ -206,17 +210,45 @@ async fn keep_events(
     options: &KeepOptions<'_>,
 ) -> Result<Beside, KeepError> {
     let key = location.layout.events(stem);
+    let own = Digest::of(events.get().as_bytes());
     let packed = Bytes::from(gzip::pack(events.get().as_bytes()));
     let put = put(store, location, &key, packed, &meta(canonical, options.now)).await;
-    let stored = match (put, store.get(&key, LARGEST).await?) {
+    let stored = match (&put, store.get(&key, LARGEST).await?) {
         (_, Some(stored)) => stored,
-        (Err(error), None) => return Err(error.into()),
+        (Err(error), None) => return Err(error.clone().into()),
         (Ok(_), None) => return Err(KeepError::NotReadableYet { key }),
     };
-    match gzip::digest(&stored.bytes, LARGEST) {
-        Ok((digest, bytes)) => Ok(Beside { key, digest, bytes: bytes as u64 }),
-        Err(error) => Err(KeepError::Collision { key, what: error.to_string() }),
+    let created = matches!(put, Ok(Put::Created { .. }));
+    let what = match gzip::unpack(&stored.bytes, LARGEST) {
+        Ok(plain) => {
+            let (digest, bytes) = (Digest::of(&plain), plain.len() as u64);
+            if digest == own || !created && are_events_of(&plain, &canonical.facts.uid) {
+                if !created {
+                    store.settle(&key).await?;
+                }
+                return Ok(Beside { key, digest, bytes });
+            }
+            if created { format!("its digest is {digest}, not {own}") } else { "no events of this run".to_owned() }
+        }
+        Err(error) => error.to_string(),
+    };
+    Err(if created { KeepError::ReadBack { key, what } } else { KeepError::Collision { key, what } })
+}
+
+/// Whether text is a list of events about a run. There may be none: they were gone when it was archived.
+fn are_events_of(plain: &[u8], uid: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Event {
+        /// Of events.k8s.io; in core/v1 it has the other name.
+        #[serde(alias = "involvedObject")]
+        regarding: Regarding,
     }
+    #[derive(Deserialize)]
+    struct Regarding {
+        uid: String,
+    }
+    let read = serde_json::from_slice::<Vec<Event>>(plain);
+    read.is_ok_and(|events| events.iter().all(|event| event.regarding.uid == uid))
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a manifest is made of")]
@@ -259,9 +291,10 @@ async fn put_manifest(
                 return Err(KeepError::NotReadableYet { key });
             };
             match Manifest::read(&there.bytes) {
-                Some(there)
-                    if there.is_of(&own.key, &own.digest, &own.summary.uid, &own.fingerprint, &own.redaction) =>
-                {
+                // The body was read back here and is the same: a manifest that was copied here with it, or written
+                // while this place was spelt otherwise, is its manifest. One that isn't believed would stay for ever.
+                Some(there) if there.is_of(&own.key, &own.digest, &own.summary.uid) => {
+                    store.settle(&key).await?;
                     Ok(there)
                 }
                 Some(_) => Err(KeepError::Collision { key, what: "the manifest is of another archive".to_owned() }),

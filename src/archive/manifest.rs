@@ -192,13 +192,12 @@ impl Manifest {
         text
     }
 
-    /// Whether this is the manifest of the same archive: the same content under the same key of the same location,
-    /// made under the same rules. When and by which version it was written doesn't matter.
-    pub fn is_of(&self, key: &str, digest: &Digest, uid: &str, fingerprint: &Fingerprint, rules: &Rules) -> bool {
-        self.key == key
-            && self.digest == *digest
-            && self.summary.uid == uid
-            && self.fingerprint == *fingerprint
-            && self.redaction == *rules
+    /// Whether this is the manifest of the same archive: the same content under the same key. When and by which version
+    /// it was written doesn't matter, nor under which rules: the digest is that of what they made.
+    ///
+    /// Nor does it matter under which name of the place (endpoint, bucket, path) it was written, **where the archive
+    /// itself was just read and compared**. Without that it speaks only for the place whose fingerprint it has.
+    pub fn is_of(&self, key: &str, digest: &Digest, uid: &str) -> bool {
+        self.key == key && self.digest == *digest && self.summary.uid == uid
     }
 }

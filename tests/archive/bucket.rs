@@ -218,6 +218,27 @@ fn lists_have_pages_and_folders() {
 }
 
 #[test]
+fn half_a_list_is_never_taken_for_the_whole() {
+    for (token, fine) in [("", false), ("<NextContinuationToken/>", false)]
+        .into_iter()
+        .chain([("<NextContinuationToken>t</NextContinuationToken>", true)])
+    {
+        let server = Server::start(move |_| {
+            let xml = format!(
+                "<ListBucketResult><IsTruncated>true</IsTruncated>{token}<Contents><Key>a/1</Key></Contents>\
+                 </ListBucketResult>"
+            );
+            say(200, xml)
+        });
+        let found = wait(connected(&server).list(&List { prefix: "a/", ..List::default() }));
+        assert_eq!(found.as_ref().map(|page| page.next.as_deref()).ok(), fine.then_some(Some("t")), "{token}");
+        if let Err(error) = found {
+            assert!(error.kind == Fault::Unsupported && error.message.contains("there is more"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn settings_that_can_not_be_used_are_told_before_anything_is_sent() {
     let server = Server::start(|_| say(200, ""));
     for (bad, words) in [
@@ -242,4 +263,56 @@ fn settings_that_can_not_be_used_are_told_before_anything_is_sent() {
 fn the_identity_is_told_without_secrets() {
     let server = Server::start(|_| say(200, ""));
     assert_eq!(wait(connected(&server).identity()).unwrap(), "access key …1234");
+}
+
+/// What the SDK resolves decides, not what stands in the environment besides: each case is a process of its own, with the
+/// role that EKS names in it.
+#[test]
+fn the_identity_is_that_of_what_was_resolved() {
+    const CHILD: &str = "UNSTICK_TEST_IDENTITY";
+    const ROLE: &str = "arn:aws:iam::123456789012:role/writer";
+    let server = Server::start(|asked| {
+        if asked.method == "POST" {
+            let keys = "<AccessKeyId>ASIAROLE7777</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+                        <SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>";
+            return say(
+                200,
+                format!(
+                    "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>{keys}\
+                     </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+                ),
+            );
+        }
+        say(
+            200,
+            r#"{"AccessKeyId":"ASIAPOD8888","SecretAccessKey":"s","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#,
+        )
+    });
+    if std::env::var_os(CHILD).is_some() {
+        let store = wait(S3::connect(S3Settings { credentials: None, ..settings(&server) })).unwrap();
+        println!("identity={}", wait(store.identity()).unwrap_or_else(|e| e.to_string()));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "token").unwrap();
+    let here = format!("http://{}", server.address);
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE1234"), ("AWS_SECRET_ACCESS_KEY", "hush")];
+    let pod = format!("{here}/v1/credentials");
+    let container = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", pod.as_str())];
+    let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()), ("AWS_ENDPOINT_URL_STS", here.as_str())];
+    for (environment, wanted) in [
+        (&keys[..], "access key …1234".to_owned()),
+        (&container[..], "role of the container (access key …8888)".to_owned()),
+        (&web[..], format!("{ROLE} (access key …7777)")),
+    ] {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "bucket::the_identity_is_that_of_what_was_resolved", "--nocapture"]).env_clear();
+        command.env(CHILD, "1").env("AWS_ROLE_ARN", ROLE).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.env("AWS_CONFIG_FILE", "/nowhere").env("AWS_SHARED_CREDENTIALS_FILE", "/nowhere");
+        let done = command.envs(environment.iter().copied()).output().unwrap();
+        let text = String::from_utf8(done.stdout).unwrap();
+        let found = text.lines().find_map(|line| line.split_once("identity=")).map(|(_, found)| found);
+        assert_eq!(found, Some(wanted.as_str()), "{text}");
+    }
 }

@@ -184,6 +184,38 @@ fn what_is_archived_during_a_reindex_is_in_the_new_generation() {
     assert_eq!(rows(&store, &Scope::default()).len(), 2);
 }
 
+/// Two at a time, both begun on generation 1: what was added to the first when it became current is in the later, too.
+#[test]
+fn overlapping_reindexes_lose_no_deletion() {
+    let store = Memory::new();
+    let layout = location().layout;
+    let kept = ["one", "two"].map(|name| kept_in(&store, &run("etl", name, 21)).unwrap());
+    let gone = |n: usize, name: &str| deletion(&kept[n], &form(&run("etl", name, 21)).facts);
+    added(&store, &[kept[0].row.clone(), gone(0, "one")]);
+    // The other has begun generation 2.
+    store.set("workflow-archives-index/catalogue/g=2/cluster=x/namespace=y/date=2026-11-21/begun", "x");
+    let mut whole = false;
+    let own = wait(reindex(&store, &layout, now(), &mut |_| {
+        if !std::mem::replace(&mut whole, true) {
+            store.set("workflow-archives-index/catalogue/g=2/_complete", "x");
+            std::thread::scope(|s| s.spawn(|| added(&store, &[gone(0, "one"), gone(1, "two")])).join().unwrap());
+        }
+    }))
+    .unwrap();
+    assert_eq!((own.generation, own.archives, own.deletions), (3, 2, 2));
+    assert_eq!(wait(current(&store, &layout)).unwrap(), Some(3));
+    let told = || {
+        let rows = rows(&store, &Scope::default()).into_iter().filter(|row| row.deleted_at.is_some());
+        let mut names: Vec<String> = rows.map(|row| row.summary.name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(told(), ["one", "two"]);
+    // Carried on and on, each stays one line.
+    assert_eq!(wait(reindex(&store, &layout, now(), &mut |_| ())).unwrap().deletions, 2);
+    assert_eq!(told(), ["one", "two"]);
+}
+
 #[test]
 fn lines_go_into_the_newer_generation_too() {
     let store = Memory::new();

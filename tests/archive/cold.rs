@@ -67,15 +67,25 @@ fn without_either_there_is_no_proof() {
 fn a_manifest_of_another_place_or_archive_proves_nothing() {
     let (store, live, _, key) = frozen();
     let manifest = Manifest::read(&store.objects.lock().unwrap()[&key].bytes).unwrap();
+    // The bucket was copied, or the location re-pointed: nobody has read the copy that lies here.
+    let elsewhere = Manifest { fingerprint: Fingerprint::s3("", "old", "workflow-archives"), ..manifest.clone() };
+    store.set(&key, elsewhere.text());
+    assert_eq!(reason(&store, &live), "StorageClassUnreadable");
+    assert!(matches!(kept_in(&store, &live), Err(KeepError::Store(e)) if e.kind == Fault::Unreadable));
+    // Once it is restored it is read, and that proves it.
+    let body = manifest.key.clone();
+    store.change(&body, |object| object.storage_class = None);
+    assert!(kept_in(&store, &live).unwrap().already && !verify(&store, &live).unwrap().is_cold());
+    store.change(&body, |object| object.storage_class = Some("GLACIER".into()));
+    // The digest is of what the rules made: other rules that made the same are fine.
+    store.set(&key, Manifest { redaction: Redaction::none().rules().clone(), ..manifest.clone() }.text());
+    assert!(verify(&store, &live).unwrap().is_cold());
     let mut others = vec![
-        // The bucket was copied, or the location re-pointed: nobody has read the copy that lies here.
-        Manifest { fingerprint: Fingerprint::s3("", "old-bucket", "workflow-archives"), ..manifest.clone() },
         Manifest { digest: unstick::archive::digest::Digest::of(b"other"), ..manifest.clone() },
         Manifest { key: manifest.key.replace("workflow-archives", "elsewhere"), ..manifest.clone() },
         // The object is not the one that was read back then.
         Manifest { stored_bytes: manifest.stored_bytes + 1, ..manifest.clone() },
         Manifest { version_id: Some("v0".into()), ..manifest.clone() },
-        Manifest { redaction: Redaction::none().rules().clone(), ..manifest.clone() },
     ];
     others.push({
         let mut other = manifest.clone();

@@ -3,6 +3,9 @@
 use std::process::Command;
 
 use crate::answers::{Answer, Asked, Server, refuse, say};
+use crate::keeping::kept_in;
+use crate::memory::Memory;
+use crate::runs::done;
 
 const KEY: &str = "workflow-archives/etl/load/20261121_101500_3f9a1c04be12.json.gz";
 
@@ -88,4 +91,42 @@ fn without_credentials_it_says_so_and_sends_nothing() {
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("NoCredentials: set credentials as the AWS tools take them"), "{err}");
     assert!(server.asked().is_empty());
+}
+
+/// A run is archived between the two lists that `verify` makes: it is in one only, and whole.
+#[test]
+fn what_is_archived_while_verify_lists_is_not_missing() {
+    let memory = Memory::new();
+    let kept = kept_in(&memory, &done()).unwrap();
+    for listed in [kept.key.clone(), kept.row.manifest_key.clone()] {
+        for there in [true, false] {
+            let (objects, listed_there) = (memory.objects.lock().unwrap().clone(), listed.clone());
+            let server = Server::start(move |asked| {
+                let target = asked.target.replace("%2F", "/");
+                if target.contains("list-type=2") {
+                    let prefix = target.split("prefix=").nth(1).unwrap().split('&').next().unwrap();
+                    let inside = if listed_there.starts_with(prefix) {
+                        format!("<Contents><Key>{listed_there}</Key><Size>700</Size></Contents>")
+                    } else {
+                        String::new()
+                    };
+                    let list = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{inside}</ListBucketResult>");
+                    return say(200, list);
+                }
+                let key = target.trim_start_matches("/bucket/").split('?').next().unwrap();
+                match objects.get(key).filter(|_| there || key == listed_there) {
+                    Some(object) => Answer::Say(200, Vec::new(), object.bytes.to_vec()),
+                    None => refuse(404, "NoSuchKey", "none"),
+                }
+            });
+            let (code, out, err) = unstick(&server, "verify --all", true);
+            let wanted = match (there, listed == kept.key) {
+                (true, _) => (0, "1 fine, 0 not\n"),
+                (false, true) => (0, "0 fine, 0 not, 1 without a manifest\n"),
+                (false, false) => (1, "0 fine, 1 not\n"),
+            };
+            assert_eq!(code, wanted.0, "{listed} {there}: {out}{err}");
+            assert!(out.ends_with(wanted.1), "{listed} {there}: {out}{err}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use unstick::archive::keep::{KeepError, KeepOptions, Kept, keep};
 use unstick::archive::redaction::Redaction;
@@ -106,6 +107,61 @@ fn what_fails_at_any_step_leaves_nothing_half() {
         assert_eq!(kept(&failing, folder.path()).map(|_| ()).unwrap_err().reason(), reason);
         kept(&store(folder.path()), folder.path()).unwrap();
     }
+}
+
+/// Linked, and the folder's sync failed or never came: the name may be gone after a crash. Whoever finds the file there
+/// syncs before believing it, whatever was said to its writer.
+#[test]
+fn what_another_has_linked_is_synced_before_it_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let counting = |fails: bool| {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let own = Arc::clone(&seen);
+        let store = store(folder.path()).failing(Arc::new(move |step| {
+            if step == Step::SyncFolder {
+                own.fetch_add(1, Ordering::SeqCst);
+                if fails {
+                    return Err(Error::other("made up"));
+                }
+            }
+            Ok(())
+        }));
+        (store, seen)
+    };
+    let (well, _) = counting(false);
+    let (failing, _) = counting(true);
+    let put = |store: &Filesystem| wait(store.put_new("a/b/c", Bytes::from_static(b"x"), &Meta::new()));
+    // A sync that fails is no success, however often it is tried and whatever is there to read.
+    for _ in 0..3 {
+        assert!(put(&failing).is_err());
+        assert_eq!(fs::read(folder.path().join("a/b/c")).unwrap(), b"x");
+    }
+    assert!(wait(failing.settle("a/b/c")).is_err());
+    let (again, seen) = counting(false);
+    assert_eq!(put(&again).unwrap(), Put::Exists);
+    assert_eq!(seen.load(Ordering::SeqCst), 1, "not synced");
+    // The same for a whole run: body and manifest are there, written by somebody who was killed.
+    kept(&well, folder.path()).unwrap();
+    assert_eq!(kept(&failing, folder.path()).map(|_| ()).unwrap_err().reason(), "StoreFailed");
+    let one = kept(&well, folder.path()).unwrap();
+    fs::remove_file(folder.path().join(&one.row.manifest_key)).unwrap();
+    // The store failed, and what is there reads well: not enough without the sync.
+    assert_eq!(kept(&failing, folder.path()).map(|_| ()).unwrap_err().reason(), "StoreFailed");
+    assert!(!folder.path().join(&one.row.manifest_key).exists(), "a manifest before its body is there to stay");
+}
+
+/// A workflow may be called like what is said of an object.
+#[test]
+fn a_workflow_whose_name_ends_like_our_own_files_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let key = "workflow-archives/etl/x.meta.json/20261121_101500_3f9a1c04be12.json.gz";
+    let meta: Meta = [("uid".to_owned(), "u-1".to_owned())].into();
+    wait(store.put_new(key, Bytes::from_static(b"x"), &meta)).unwrap();
+    assert_eq!(files(folder.path()).len(), 2);
+    assert_eq!(keys(&store), [key]);
+    let folders = wait(store.list(&List { prefix: "workflow-archives/etl/", folders: true, ..List::default() }));
+    assert_eq!(folders.unwrap().folders, ["workflow-archives/etl/x.meta.json/"]);
 }
 
 /// Killed before the link: what is left has another name.

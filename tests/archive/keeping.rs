@@ -5,8 +5,9 @@ use unstick::archive::catalogue::Record;
 use unstick::archive::gzip;
 use unstick::archive::keep::{KeepError, KeepOptions, Kept, keep};
 use unstick::archive::manifest::Manifest;
-use unstick::archive::redaction::Redaction;
-use unstick::archive::store::{Call, Fault, Fingerprint, Location};
+use unstick::archive::redaction::{Redaction, Rules};
+use unstick::archive::store::{Bytes, Call, Fault, Fingerprint, Location};
+use unstick::archive::verify::{Hint, verify_for_delete};
 
 use crate::memory::{Memory, Trick};
 use crate::runs::{changed, done, form, location, now};
@@ -202,6 +203,7 @@ fn a_manifest_of_something_else_is_a_collision() {
     let later =
         Manifest { written_by: "unstick 99".into(), archived_at: kept.row.archived_at.unwrap(), ..manifest.clone() };
     let other_place = Manifest { fingerprint: Fingerprint::read("0123456789abcdef"), ..manifest.clone() };
+    let other_key = Manifest { key: manifest.key.replace("workflow-archives", "elsewhere"), ..manifest.clone() };
     let other_uid = {
         let mut m = manifest.clone();
         m.summary.uid = "other".into();
@@ -209,7 +211,9 @@ fn a_manifest_of_something_else_is_a_collision() {
     };
     for (bytes, fine) in [
         (later.text(), true),
-        (other_place.text(), false),
+        // The body was just read here and is the same: the bucket was copied, or the endpoint is spelt otherwise.
+        (other_place.text(), true),
+        (other_key.text(), false),
         (other_uid.text(), false),
         (b"{}".to_vec(), false),
         (b"".to_vec(), false),
@@ -218,6 +222,48 @@ fn a_manifest_of_something_else_is_a_collision() {
         store.set(&key, bytes);
         assert_eq!(kept_in(&store, &live).is_ok(), fine);
     }
+}
+
+/// The mark is lost and the rules have changed, in words that this run doesn't have: it is the same archive.
+#[test]
+fn rules_that_change_nothing_of_a_run_are_no_collision() {
+    let (store, live) = (Memory::new(), done());
+    let first = kept_in(&store, &live).unwrap();
+    let before = store.objects.lock().unwrap().clone();
+    let rules = Redaction::new(Rules { names: vec!["no-such-name".into()], ..Rules::default() }).unwrap();
+    let options = KeepOptions { rules: &rules, events: None, now: now(), stuck_seconds: None };
+    let again = wait(keep(&store, &location(), &live, &options)).unwrap();
+    assert!(again.already && again.key == first.key && again.row == first.row);
+    assert_eq!(*store.objects.lock().unwrap(), before);
+}
+
+/// The bucket was copied to another and the location pointed there, or its endpoint is spelt otherwise.
+#[test]
+fn what_was_copied_counts_once_it_is_read_here() {
+    let (old, live) = (Memory::new(), done());
+    let kept = kept_in(&old, &live).unwrap();
+    let fingerprint = Fingerprint::s3("https://minio.store:9000", "new", "workflow-archives");
+    let moved = Location { fingerprint: fingerprint.clone(), ..location() };
+    let verify = |store: &Memory| {
+        let hint = Hint { fingerprint: kept.fingerprint.clone(), key: kept.key.clone(), digest: kept.digest };
+        let judged = wait(verify_for_delete(store, &moved, &live, &Redaction::default(), Some(&hint)));
+        judged.map(|proof| proof.fingerprint().clone()).map_err(|e| e.reason())
+    };
+    let copy = Memory::at(fingerprint.clone());
+    *copy.objects.lock().unwrap() = old.objects.lock().unwrap().clone();
+    assert_eq!(verify(&copy), Ok(fingerprint.clone()), "the copy was read here and is the same");
+    let again = kept_at(&copy, &moved, &live, None).unwrap();
+    assert!(again.already && again.fingerprint == fingerprint);
+    assert_eq!(*copy.objects.lock().unwrap(), *old.objects.lock().unwrap(), "nothing was replaced");
+    // The manifest came along, the body didn't: it proves nothing, and the body is stored here.
+    copy.objects.lock().unwrap().remove(&kept.key);
+    assert_eq!(verify(&copy), Err("NotArchived"));
+    copy.set(&kept.key, "half");
+    assert_eq!(verify(&copy), Err("CopyDiffers"));
+    assert_eq!(kept_at(&copy, &moved, &live, None).map(|_| ()).unwrap_err().reason(), "Collision");
+    copy.objects.lock().unwrap().remove(&kept.key);
+    assert!(!kept_at(&copy, &moved, &live, None).unwrap().already);
+    assert_eq!(verify(&copy), Ok(fingerprint));
 }
 
 #[test]
@@ -238,10 +284,53 @@ fn where_the_store_would_replace_we_look_first() {
     assert!(!store.asked().iter().any(|a| a.starts_with("put ")), "both are there already");
 }
 
+fn event_of(uid: &str) -> Box<RawValue> {
+    let event = serde_json::json!([{"reason": "WorkflowSucceeded", "regarding": {"kind": "Workflow", "uid": uid}}]);
+    serde_json::value::to_raw_value(&event).unwrap()
+}
+
+/// What lies under the key of the events is believed only if it is what was put, or events of this very run.
+#[test]
+fn events_that_are_not_of_this_run_are_never_taken_for_its_own() {
+    const EVENTS: &str = ".events.json.gz";
+    let live = done();
+    let uid = form(&live).facts.uid;
+    let own = event_of(&uid);
+    let core = format!(r#"[{{"involvedObject":{{"uid":"{uid}"}},"reason":"Other"}}]"#);
+    let other = event_of("another");
+    for (what, there, fine) in [
+        ("none were left", "[]", true),
+        ("earlier ones", core.as_str(), true),
+        ("those of another run", other.get(), false),
+        ("the workflow itself", r#"{"kind":"Workflow"}"#, false),
+        ("a list of something else", r#"[{"reason":"x"}]"#, false),
+        ("no JSON", "events", false),
+    ] {
+        let packed = Bytes::from(gzip::pack(there.as_bytes()));
+        // Another was there first.
+        let store = Memory::new();
+        let key = kept_in(&Memory::new(), &live).unwrap().key.replace(".json.gz", EVENTS);
+        store.set(&key, packed.clone());
+        let kept = kept_at(&store, &location(), &live, Some(&own)).map(|kept| kept.row.manifest_key);
+        assert_eq!(kept.as_ref().map_err(|e| (e.reason(), e.is_transient())).is_ok(), fine, "{what}");
+        if let Err(refused) = kept {
+            assert_eq!(refused.reason(), "Collision", "{what}: {refused}");
+            assert!(!store.keys().iter().any(|k| k.ends_with(MANIFEST)), "{what}");
+        }
+        // It was said to be created, and reads as this: that it is events of the run is not enough then.
+        let store = Memory::new();
+        store.trick(Call::Get, EVENTS, 1, Trick::Swap(packed));
+        let refused = kept_at(&store, &location(), &live, Some(&own)).map(|_| ()).unwrap_err();
+        assert_eq!(refused.reason(), "ReadBackDiffers", "{what}");
+        store.well();
+        kept_at(&store, &location(), &live, Some(&own)).unwrap();
+    }
+}
+
 #[test]
 fn events_are_stored_beside_and_those_of_the_first_time_stay() {
     let (store, live) = (Memory::new(), done());
-    let first: Box<RawValue> = serde_json::from_str(r#"[{"reason":"WorkflowSucceeded"}]"#).unwrap();
+    let first = event_of(&form(&live).facts.uid);
     let kept = kept_at(&store, &location(), &live, Some(&first)).unwrap();
     let key = kept.key.replace(".json.gz", ".events.json.gz");
     let stored = gzip::unpack(&store.objects.lock().unwrap()[&key].bytes, 1 << 20).unwrap();

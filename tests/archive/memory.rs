@@ -46,12 +46,12 @@ pub struct Memory {
 
 impl Memory {
     pub fn new() -> Self {
-        Self {
-            fingerprint: crate::runs::location().fingerprint,
-            objects: Mutex::default(),
-            rules: Mutex::default(),
-            asked: Mutex::default(),
-        }
+        Self::at(crate::runs::location().fingerprint)
+    }
+
+    /// The bucket of another place.
+    pub fn at(fingerprint: Fingerprint) -> Self {
+        Self { fingerprint, objects: Mutex::default(), rules: Mutex::default(), asked: Mutex::default() }
     }
 
     /// The next `times` calls of this kind for keys that end so.

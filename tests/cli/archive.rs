@@ -18,14 +18,14 @@ use unstick::cli::screen::Screen;
 use crate::server::serve;
 use crate::stage::{Ran, assert_fits, golden, run, terminal};
 
-const PREFIX: &str = "workflow-archives";
+pub const PREFIX: &str = "workflow-archives";
 
-struct Shelf {
-    folder: tempfile::TempDir,
-    kept: Vec<Kept>,
+pub struct Shelf {
+    pub folder: tempfile::TempDir,
+    pub kept: Vec<Kept>,
 }
 
-fn live(namespace: &str, name: &str, finished: &str, phase: &str) -> String {
+pub fn live(namespace: &str, name: &str, finished: &str, phase: &str) -> String {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/argo-4.1.2/done-ok.json");
     let mut wf: Value = serde_json::from_str(&fs::read_to_string(fixture).unwrap()).unwrap();
     wf["metadata"]["namespace"] = namespace.into();
@@ -41,13 +41,13 @@ fn live(namespace: &str, name: &str, finished: &str, phase: &str) -> String {
     wf.to_string()
 }
 
-fn wait<T>(work: impl Future<Output = T>) -> T {
+pub fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 impl Shelf {
     /// Three runs of two namespaces; the catalogue knows of them, and that one was deleted.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Filesystem::new(folder.path(), PREFIX);
         let location = Location {
@@ -85,7 +85,7 @@ impl Shelf {
         Self { folder, kept }
     }
 
-    fn run(&self, line: &str) -> Ran {
+    pub fn run(&self, line: &str) -> Ran {
         self.run_on(line, Screen::PLAIN)
     }
 
@@ -93,7 +93,7 @@ impl Shelf {
         run(&format!("archive {line} --location {}", self.folder.path().display()), "", screen)
     }
 
-    fn path(&self, key: &str) -> PathBuf {
+    pub fn path(&self, key: &str) -> PathBuf {
         self.folder.path().join(key)
     }
 
@@ -245,7 +245,14 @@ fn archives_of_the_script_are_found_and_got_back() {
     assert!(ran.err.contains("was written by another program"), "{}", ran.err);
     assert!(shelf.run("get etl/old").out.contains("written by another program"));
     assert_eq!(shelf.run("restore etl/old").exit, Exit::Fine);
-    assert_eq!(shelf.run("verify --all").exit, Exit::Fine);
+    let ran = shelf.run_on("verify --all", terminal(140, false));
+    assert_eq!(ran.exit, Exit::Fine);
+    assert!(
+        ran.out.ends_with("4 archives read: 3 fine, 0 not, 1 readable, without a digest to compare\n"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("NoDigest"), "{}", ran.out);
     // Without a catalogue they are listed by their keys.
     fs::remove_dir_all(shelf.path("workflow-archives-index/catalogue")).unwrap();
     let ran = shelf.run("list -n etl --date 202611010 -o name");

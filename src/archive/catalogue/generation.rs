@@ -38,11 +38,15 @@ pub(super) async fn folders(store: &dyn Store, prefix: &str) -> Result<Vec<Strin
 /// The store can't be asked.
 pub async fn current(store: &dyn Store, layout: &Layout) -> Result<Option<u32>, StoreError> {
     for number in all(store, layout).await? {
-        if store.head(&batch::complete(layout, number)).await?.is_some() {
+        if is_whole(store, layout, number).await? {
             return Ok(Some(number));
         }
     }
     Ok(None)
+}
+
+pub(super) async fn is_whole(store: &dyn Store, layout: &Layout, number: u32) -> Result<bool, StoreError> {
+    Ok(store.head(&batch::complete(layout, number)).await?.is_some())
 }
 
 /// Says that a generation is whole.

@@ -1,4 +1,5 @@
-//! A new generation, made of all manifests, and of the deletions that the generation before it tells of.
+//! A new generation, made of all manifests, and of the deletions that the whole generations before it tell of: all of
+//! them, since of two reindexes at a time the later doesn't know the other's, to which deletions were added meanwhile.
 //!
 //! Others may write meanwhile. Whoever adds lines looks afterwards whether a newer generation has become current, and
 //! adds them there, too; what was archived before that is found by looking at the manifests once more when the new one
@@ -9,7 +10,7 @@ use std::collections::HashSet;
 use futures::StreamExt as _;
 
 use super::batch;
-use super::generation::{all, complete, current, write};
+use super::generation::{all, complete, is_whole, write};
 use super::row::{Record, Row};
 use super::search::{self, Scope};
 use crate::api::time::Time;
@@ -43,20 +44,15 @@ pub async fn reindex(
     now: Time,
     seen: &mut (dyn FnMut(usize) + Send),
 ) -> Result<Reindexed, StoreError> {
-    let before = current(store, layout).await?;
     let number = all(store, layout).await?.first().copied().unwrap_or(0) + 1;
     let mut work = Work { store, layout, number, now, held: Vec::new(), known: HashSet::new() };
     let mut out = Reindexed { generation: number, ..Reindexed::default() };
     work.manifests(&mut out, seen).await?;
-    if let Some(before) = before {
-        work.deletions(before, &mut out).await?;
-    }
+    work.deletions(&mut out).await?;
     work.flush().await?;
     complete(store, layout, number).await?;
     work.manifests(&mut out, seen).await?;
-    if let Some(before) = before {
-        work.deletions(before, &mut out).await?;
-    }
+    work.deletions(&mut out).await?;
     work.flush().await?;
     Ok(out)
 }
@@ -67,7 +63,7 @@ struct Work<'a> {
     number: u32,
     now: Time,
     held: Vec<Row>,
-    /// Digests of keys, which are longer themselves: a million keys in 50 MB.
+    /// Digests of keys and of lines, which are longer themselves: a million of them in 50 MB.
     known: HashSet<Digest>,
 }
 
@@ -117,19 +113,27 @@ impl Work<'_> {
         }
     }
 
-    /// Deletions have no manifest: they are carried over.
-    async fn deletions(&mut self, before: u32, out: &mut Reindexed) -> Result<(), StoreError> {
-        for listed in search::of_generation(self.store, self.layout, before, &Scope::default()).await? {
-            if !self.is_new(&listed.key) {
+    /// Deletions have no manifest: they are carried over, each of them once.
+    async fn deletions(&mut self, out: &mut Reindexed) -> Result<(), StoreError> {
+        for before in all(self.store, self.layout).await? {
+            if before >= self.number || !is_whole(self.store, self.layout, before).await? {
                 continue;
             }
-            let read = search::read(self.store, &listed.key).await?;
-            for row in read.rows.into_iter().filter(|row| row.record == Record::Deletion) {
-                out.deletions += 1;
-                self.hold(row).await?;
-            }
-            if read.damaged > 0 {
-                out.damaged.push(listed.key);
+            for listed in search::of_generation(self.store, self.layout, before, &Scope::default()).await? {
+                if !self.is_new(&listed.key) {
+                    continue;
+                }
+                let read = search::read(self.store, &listed.key).await?;
+                for row in read.rows.into_iter().filter(|row| row.record == Record::Deletion) {
+                    let line = serde_json::to_string(&row).unwrap_or_default();
+                    if self.is_new(&line) {
+                        out.deletions += 1;
+                        self.hold(row).await?;
+                    }
+                }
+                if read.damaged > 0 {
+                    out.damaged.push(listed.key);
+                }
             }
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! A mounted folder as a store: files appear whole or not at all, and none is ever replaced.
 //!
 //! A file is written beside its place under a name of its own, synced, and then linked to its place: the link fails
-//! where something is already. What is left of a write that was killed begins with a dot and is never listed.
+//! where something is already. A name lasts when its folder is synced, and the folders above: whoever finds a file that it
+//! didn't write does that, too, for its writer may have been killed before. What is left of a write that was killed begins with a dot and is never listed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -74,18 +75,19 @@ impl Filesystem {
 
     fn put_file(&self, path: &Path, body: &[u8]) -> io::Result<bool> {
         if fs::symlink_metadata(path).is_ok() && !mutant::on("file-replaces") {
+            self.sync_folders(path)?;
             return Ok(false);
         }
         let folder = path.parent().unwrap_or(&self.root);
         self.make_folders(folder)?;
         let temporary = folder.join(temporary_name());
-        let done = self.write_and_link(&temporary, path, folder, body);
+        let done = self.write_and_link(&temporary, path, body);
         // Best effort: what stays has a name that is never listed.
         let _ = fs::remove_file(&temporary);
         done
     }
 
-    fn write_and_link(&self, temporary: &Path, path: &Path, folder: &Path, body: &[u8]) -> io::Result<bool> {
+    fn write_and_link(&self, temporary: &Path, path: &Path, body: &[u8]) -> io::Result<bool> {
         (self.before)(Step::Create)?;
         let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
         (self.before)(Step::Write)?;
@@ -98,14 +100,22 @@ impl Filesystem {
             fs::rename(temporary, path)?;
             return Ok(true);
         }
-        match fs::hard_link(temporary, path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        let created = match fs::hard_link(temporary, path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
             Err(error) => return Err(error),
-        }
+        };
+        self.sync_folders(path)?;
+        Ok(created)
+    }
+
+    /// The name of a file, and those of the folders it lies in, last from here on.
+    fn sync_folders(&self, path: &Path) -> io::Result<()> {
         (self.before)(Step::SyncFolder)?;
-        File::open(folder)?.sync_all()?;
-        Ok(true)
+        for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(self.root.as_path())) {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// Makes the folders below the root, which itself has to be there: an empty mount point is not the volume.
@@ -113,20 +123,16 @@ impl Filesystem {
         let below = folder.strip_prefix(self.root.as_path()).unwrap_or(Path::new(""));
         let mut at = self.root.to_path_buf();
         for part in below.components() {
-            let above = at.clone();
             at.push(part);
             match fs::symlink_metadata(&at) {
                 Ok(found) if found.is_dir() => {}
                 Ok(_) => {
                     return Err(io::Error::new(ErrorKind::NotADirectory, format!("{} is no folder", at.display())));
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    match fs::create_dir(&at) {
-                        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                        _ => {}
-                    }
-                    File::open(above)?.sync_all()?;
-                }
+                Err(error) if error.kind() == ErrorKind::NotFound => match fs::create_dir(&at) {
+                    Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                    _ => {}
+                },
                 Err(error) => return Err(error),
             }
         }
@@ -227,6 +233,11 @@ impl Store for Filesystem {
         .await
     }
 
+    async fn settle(&self, key: &str) -> Result<(), StoreError> {
+        let path = self.path(key)?;
+        self.work(move |own| own.sync_folders(&path).map_err(|e| own.fault(Call::Put, &path, &e))).await
+    }
+
     async fn list(&self, what: &List<'_>) -> Result<Page, StoreError> {
         let (prefix, after) = (what.prefix.to_owned(), what.token.or(what.after).unwrap_or_default().to_owned());
         let folders = what.folders;
@@ -263,7 +274,8 @@ impl Walk<'_> {
             let entry = entry.map_err(fail)?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let Ok(kind) = entry.file_type() else { continue };
-            if !is_segment(&name) || name.ends_with(META) {
+            // Only files: a workflow may be called so, and its folder with it.
+            if !is_segment(&name) || name.ends_with(META) && !kind.is_dir() {
                 continue;
             }
             // A folder sorts as its keys do: with the slash.

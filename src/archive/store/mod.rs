@@ -102,6 +102,15 @@ pub trait Store: Send + Sync {
     /// Lists one page.
     async fn list(&self, what: &List<'_>) -> Result<Page, StoreError>;
 
+    /// Makes sure that an object that is there, and that no put of ours has just created, outlives a crash of the store's
+    /// machine. A bucket's answer says that already.
+    ///
+    /// # Errors
+    /// It may be gone after a crash.
+    async fn settle(&self, _key: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Whether the store has a checksum of its own of an object: then it has checked what it was sent, and can check later.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::PickArgs;
-use super::pick::{manifest, pick};
+use super::pick::{about, pick};
 use super::place::Place;
 use crate::api::time::Time;
 use crate::archive::manifest::Manifest;
@@ -24,14 +24,16 @@ pub struct ArchiveItem {
     key: String,
     stored_bytes: u64,
     storage_class: Option<String>,
-    /// null = it was written by another program.
+    /// null = there is none, and why is told below.
     manifest: Option<Manifest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_manifest: Option<String>,
 }
 
 /// Finds it and reads its manifest.
 pub async fn read(place: &Place, args: &PickArgs, io: &mut Io<'_>) -> anyhow::Result<ArchiveItem> {
     let picked = pick(place, args, io).await?;
-    let manifest = manifest(place, &picked.stem).await?;
+    let about = about(place, &picked.stem).await?;
     Ok(ArchiveItem {
         finished_at: picked.stem.parts().and_then(|parts| parts.finished).map(Time::new),
         namespace: picked.stem.namespace,
@@ -39,7 +41,8 @@ pub async fn read(place: &Place, args: &PickArgs, io: &mut Io<'_>) -> anyhow::Re
         key: picked.key,
         stored_bytes: picked.size,
         storage_class: picked.storage_class,
-        manifest,
+        manifest: about.manifest().cloned(),
+        no_manifest: about.why_none(),
     })
 }
 
@@ -77,7 +80,7 @@ pub fn render(item: &ArchiveItem, screen: Screen) -> String {
     } else {
         line("Finished", &time(item.finished_at));
         line("Bytes", &format!("{} stored", item.stored_bytes));
-        line("Manifest", "none: it was written by another program");
+        line("Manifest", item.no_manifest.as_deref().unwrap_or_default());
     }
     line("Class", item.storage_class.as_deref().unwrap_or_default());
     line("Key", &item.key);

@@ -1,5 +1,6 @@
 //! `unstick archive list`: what is in the catalogue.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -137,6 +138,7 @@ pub struct Found {
     pub items: Vec<ArchiveListItem>,
     /// Batches or lines that can't be read.
     pub damaged: usize,
+    /// Archives, before the limit.
     all: usize,
 }
 
@@ -191,7 +193,7 @@ pub(super) async fn find(args: &ListArgs, global: &Global, io: &mut Io<'_>) -> a
         }
         None => bail!("no catalogue here, which these filters need: unstick archive reindex makes one"),
     };
-    found.all = found.items.len();
+    found.all = archives(&found.items);
     if args.limit > 0 {
         found.items.truncate(args.limit);
     }
@@ -263,14 +265,28 @@ async fn by_keys(place: &Place, query: &Query) -> anyhow::Result<Found> {
     Ok(found)
 }
 
+/// How many are archives: the others tell of runs that were deleted without one.
+fn archives(items: &[ArchiveListItem]) -> usize {
+    items.iter().filter(|item| !item.key.is_empty()).count()
+}
+
 /// The list in the form that is asked for.
 pub(super) fn render(found: &Found, args: &ListArgs, screen: Screen) -> anyhow::Result<String> {
     if let Some(form) = listed(args.output) {
         return crate::cli::emit::list("ArchiveList", &found.items, form);
     }
     if args.output == Output::Name {
+        let mut alike: HashMap<_, usize> = HashMap::new();
+        let own = |item: &ArchiveListItem| (item.run.namespace.clone(), item.run.name.clone(), item.run.finished_at);
+        for item in found.items.iter().filter(|item| !item.key.is_empty()) {
+            *alike.entry(own(item)).or_default() += 1;
+        }
         let line = |item: &ArchiveListItem| {
-            let date = item.run.finished_at.map(|at| format!(" --date {}", stamp(at.get()))).unwrap_or_default();
+            // Two that finished at one time are told apart by the whole name only.
+            let only = alike.get(&own(item)) == Some(&1);
+            let stem = || item.key.rsplit('/').next().and_then(|name| name.strip_suffix(".json.gz")).map(str::to_owned);
+            let date = item.run.finished_at.filter(|_| only).map(|at| stamp(at.get())).or_else(stem);
+            let date = date.map(|date| format!(" --date {date}")).unwrap_or_default();
             format!("-n {} {}{date}\n", item.run.namespace, item.run.name)
         };
         return Ok(found.items.iter().filter(|item| !item.key.is_empty()).map(line).collect());
@@ -296,8 +312,14 @@ pub(super) fn render(found: &Found, args: &ListArgs, screen: Screen) -> anyhow::
     }
     if !args.no_headers {
         let stored: u64 = found.items.iter().map(|item| item.stored_bytes).sum();
-        let of = if found.all > found.items.len() { format!(" of {}", found.all) } else { String::new() };
-        let _ = writeln!(out, "{}{of}, {} stored.", count(found.items.len(), "archive"), size(stored));
+        let archives = archives(&found.items);
+        let of = if found.all > archives { format!(" of {}", found.all) } else { String::new() };
+        let _ = write!(out, "{}{of}, {} stored", count(archives, "archive"), size(stored));
+        let bare = found.items.len() - archives;
+        if bare > 0 {
+            let _ = write!(out, "; {} without an archive", count(bare, "deletion"));
+        }
+        out.push_str(".\n");
     }
     Ok(out)
 }

@@ -55,9 +55,13 @@ pub struct PickArgs {
     /// Namespace
     #[arg(short, long, value_name = "NS")]
     pub namespace: Option<String>,
-    /// When it finished, or the beginning of that: 20261121, `20261121_101500`; default: the latest
-    #[arg(long, value_name = "DATE", value_parser = pick::date)]
+    /// When it finished, or the beginning of that: 20261121, `20261121_101500`; or all of the name that its key ends
+    /// with, `20261121_101500_3f9a1c04be12`. Default: the latest
+    #[arg(long, value_name = "DATE", value_parser = pick::date_or_stem)]
     pub date: Option<String>,
+    /// Runs of this cluster, as their manifests say
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
     #[command(flatten)]
     pub place: PlaceArgs,
 }

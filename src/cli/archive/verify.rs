@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::place::{Place, PlaceArgs, told};
 use super::progress::bar;
 use crate::archive::canonical::LARGEST;
+use crate::archive::digest::Digest;
 use crate::archive::gzip;
 use crate::archive::key::{Kind, Stem};
-use crate::archive::manifest::{self, Manifest};
+use crate::archive::manifest::{self, Beside, Manifest};
 use crate::archive::query::Query;
 use crate::archive::store::{Fault, List, Listed, StoreError};
 use crate::cli::Io;
@@ -71,6 +72,8 @@ enum State {
     Cold,
     /// Written whole, without a manifest.
     NoManifest,
+    /// It can be read and unpacked; neither key nor manifest has a digest to compare.
+    NoDigest,
 }
 
 /// What was found.
@@ -89,37 +92,32 @@ impl Report {
     }
 }
 
-/// An archive, its manifest or both.
-#[derive(Clone, Debug, Default)]
-struct Pair {
-    body: Option<Listed>,
-    manifest: bool,
-}
-
 pub(super) async fn run(args: &VerifyArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Report> {
     let place = args.place.open(global, io.err).await?;
     let query = Query { namespace: args.namespace.clone(), name: args.name.clone(), ..Query::default() };
-    let mut pairs: BTreeMap<Stem, Pair> = BTreeMap::new();
+    // Of two lists one is older: what was archived in between is in the second only. So whether something is there is
+    // asked of each archive, and the lists only name them.
+    let mut stems: BTreeMap<Stem, Option<Listed>> = BTreeMap::new();
     let below = args.namespace.as_ref().map(|ns| format!("{ns}/")).unwrap_or_default();
     list(&place, &format!("{}{below}", place.layout.bodies()), &mut |object| {
         if let Some(Kind::Body(stem)) = place.layout.read(&object.key) {
-            pairs.entry(stem).or_default().body = Some(object);
+            stems.insert(stem, Some(object));
         }
     })
     .await?;
     list(&place, &format!("{}{below}", place.layout.manifests()), &mut |object| {
         if let Some(stem) = place.layout.read_manifest(&object.key) {
-            pairs.entry(stem).or_default().manifest = true;
+            stems.entry(stem).or_default();
         }
     })
     .await?;
-    pairs.retain(|stem, _| query.asks_for_name(&stem.namespace, &stem.name));
-    let of = pairs.len();
-    let chosen = choose(pairs, if args.all { usize::MAX } else { args.sample }, Timestamp::now());
+    stems.retain(|stem, _| query.asks_for_name(&stem.namespace, &stem.name));
+    let of = stems.len();
+    let chosen = choose(stems, if args.all { usize::MAX } else { args.sample }, Timestamp::now());
     let bar = bar("archives", Some(chosen.len() as u64), io);
     let mut report = Report { read: chosen.len(), of, ..Report::default() };
     let own = &place;
-    let mut work = futures::stream::iter(chosen).map(|(stem, pair)| judge(own, stem, pair)).buffered(AT_ONCE);
+    let mut work = futures::stream::iter(chosen).map(|(stem, listed)| judge(own, stem, listed)).buffered(AT_ONCE);
     while let Some(judged) = work.next().await {
         let (finding, bytes) = judged.map_err(|e| told(&e))?;
         report.findings.extend(finding);
@@ -144,54 +142,129 @@ async fn list(place: &Place, prefix: &str, each: &mut dyn FnMut(Listed)) -> anyh
 }
 
 /// Spread evenly over all, beginning at another place each day.
-fn choose(pairs: BTreeMap<Stem, Pair>, most: usize, now: Timestamp) -> Vec<(Stem, Pair)> {
-    let step = pairs.len().div_ceil(most.max(1)).max(1);
+fn choose<T>(stems: BTreeMap<Stem, T>, most: usize, now: Timestamp) -> Vec<(Stem, T)> {
+    let step = stems.len().div_ceil(most.max(1)).max(1);
     let day = usize::try_from(now.as_second() / 86_400).unwrap_or(0);
-    pairs.into_iter().skip(day % step).step_by(step).collect()
+    stems.into_iter().skip(day % step).step_by(step).collect()
 }
 
-async fn judge(place: &Place, stem: Stem, pair: Pair) -> Result<(Option<VerificationItem>, u64), StoreError> {
-    let key = place.layout.body(&stem);
-    let finding = |state, message: String| {
-        let (namespace, name) = (stem.namespace.clone(), stem.name.clone());
-        Some(VerificationItem { namespace, name, key: key.clone(), state, message })
-    };
-    let differs = |message: String| Ok((finding(State::Differs, message), 0));
-    let object =
-        if pair.manifest { place.store.get(&place.layout.manifest(&stem), manifest::LARGEST).await? } else { None };
+/// What an object was found to be: its state and why, if that isn't fine, and how many bytes it has unpacked.
+type Judged = (Option<(State, String)>, u64);
+
+async fn judge(
+    place: &Place,
+    stem: Stem,
+    listed: Option<Listed>,
+) -> Result<(Option<VerificationItem>, u64), StoreError> {
+    let object = place.store.get(&place.layout.manifest(&stem), manifest::LARGEST).await?;
     let manifest = object.as_ref().and_then(|object| Manifest::read(&object.bytes));
-    if object.is_some() && manifest.is_none() {
-        return differs("its manifest can't be read".to_owned());
-    }
-    let Some(body) = pair.body else {
-        return Ok((finding(State::Missing, "there is a manifest and no archive".to_owned()), 0));
+    let mut key = place.layout.body(&stem);
+    let (mut found, mut bytes) = if object.is_some() && manifest.is_none() {
+        (Some((State::Differs, "its manifest can't be read".to_owned())), 0)
+    } else {
+        body(place, &stem, listed, manifest.as_ref()).await?
     };
-    let object = match place.store.get(&key, LARGEST).await {
-        Ok(Some(object)) => object,
-        Ok(None) => return Ok((finding(State::Missing, "it is not there any more".to_owned()), 0)),
-        Err(error) if error.kind == Fault::Unreadable => {
-            if manifest.is_some_and(|manifest| manifest.stored_bytes != body.size) {
-                return differs("it has another size than its manifest says".to_owned());
-            }
-            let class = body.storage_class.as_deref().unwrap_or("archived");
-            return Ok((finding(State::Cold, format!("{class}: restore it to read it: {}", place.thaw(&key))), 0));
+    // What is the matter with the body is told first; that it is cold says nothing of the events.
+    if let Some(beside) = manifest.and_then(|manifest| manifest.events)
+        && found.as_ref().is_none_or(|(state, _)| *state == State::Cold)
+    {
+        let (other, more) = events(place, &stem, &beside).await?;
+        bytes += more;
+        if found.is_none() || other.as_ref().is_some_and(|(state, _)| *state != State::Cold) {
+            key = if other.is_some() { beside.key } else { key };
+            found = other;
         }
-        Err(error) if error.kind == Fault::TooLarge => return differs(error.message),
+    }
+    let finding = found.map(|(state, message)| {
+        let Stem { namespace, name, .. } = stem;
+        VerificationItem { namespace, name, key, state, message }
+    });
+    Ok((finding, bytes))
+}
+
+/// The body, by what its manifest (else its key) says.
+async fn body(
+    place: &Place,
+    stem: &Stem,
+    listed: Option<Listed>,
+    manifest: Option<&Manifest>,
+) -> Result<Judged, StoreError> {
+    let key = place.layout.body(stem);
+    let (digest, bytes) = match content(place, &key).await? {
+        Content::Is(digest, bytes) => (digest.to_string(), bytes),
+        Content::None if listed.is_some() => return Ok((Some((State::Missing, GONE.to_owned())), 0)),
+        Content::None => return Ok((Some((State::Missing, "there is a manifest and no archive".to_owned())), 0)),
+        Content::Damaged(what) => return Ok((Some((State::Differs, what)), 0)),
+        Content::Cold => {
+            let found = match listed {
+                Some(listed) => Some((listed.size, listed.storage_class)),
+                None => place.store.head(&key).await?.map(|head| (head.size, head.storage_class)),
+            };
+            let Some((size, class)) = found else { return Ok((Some((State::Missing, GONE.to_owned())), 0)) };
+            if manifest.is_some_and(|manifest| manifest.stored_bytes != size) {
+                return Ok((Some((State::Differs, "it has another size than its manifest says".to_owned())), 0));
+            }
+            return Ok((Some(cold(place, &key, class.as_deref())), 0));
+        }
+    };
+    let of_key = || stem.parts().and_then(|parts| parts.digest);
+    let found = match manifest.map(|manifest| manifest.digest.to_string()).or_else(of_key) {
+        Some(wanted) if !digest.starts_with(&wanted) => {
+            return Ok((Some((State::Differs, format!("its digest is {digest}, not {wanted}"))), 0));
+        }
+        Some(_) if manifest.is_none() => {
+            Some((State::NoManifest, "whole, and without a manifest: it is archived anew".to_owned()))
+        }
+        Some(_) => None,
+        None => Some((State::NoDigest, "readable, without a digest to compare".to_owned())),
+    };
+    Ok((found, bytes))
+}
+
+/// The events, by what the manifest says of them.
+async fn events(place: &Place, stem: &Stem, beside: &Beside) -> Result<Judged, StoreError> {
+    if beside.key != place.layout.events(stem) {
+        return Ok((Some((State::Differs, "its manifest names it, and it isn't its own".to_owned())), 0));
+    }
+    Ok(match content(place, &beside.key).await? {
+        Content::Is(digest, bytes) if digest == beside.digest => (None, bytes),
+        Content::Is(digest, _) => {
+            let what = format!("the digest of the events is {digest}, not {}", beside.digest);
+            (Some((State::Differs, what)), 0)
+        }
+        Content::None => (Some((State::Missing, "its events are not there".to_owned())), 0),
+        Content::Damaged(what) => (Some((State::Differs, format!("its events: {what}"))), 0),
+        Content::Cold => (Some(cold(place, &beside.key, None)), 0),
+    })
+}
+
+const GONE: &str = "it is not there any more";
+
+fn cold(place: &Place, key: &str, class: Option<&str>) -> (State, String) {
+    let class = class.unwrap_or("archived");
+    (State::Cold, format!("{class}: restore it to read it: {}", place.thaw(key)))
+}
+
+/// What an object is, read and unpacked.
+enum Content {
+    Is(Digest, u64),
+    None,
+    Damaged(String),
+    Cold,
+}
+
+async fn content(place: &Place, key: &str) -> Result<Content, StoreError> {
+    let object = match place.store.get(key, LARGEST).await {
+        Ok(Some(object)) => object,
+        Ok(None) => return Ok(Content::None),
+        Err(error) if error.kind == Fault::Unreadable => return Ok(Content::Cold),
+        Err(error) if error.kind == Fault::TooLarge => return Ok(Content::Damaged(error.message)),
         Err(error) => return Err(error),
     };
-    let (digest, bytes) = match gzip::digest(&object.bytes, LARGEST) {
-        Ok((digest, bytes)) => (digest.to_string(), bytes as u64),
-        Err(error) => return differs(error.to_string()),
-    };
-    let parts = stem.parts();
-    let wanted = manifest.as_ref().map(|m| m.digest.to_string()).or_else(|| parts.and_then(|p| p.digest));
-    match wanted {
-        Some(wanted) if !digest.starts_with(&wanted) => differs(format!("its digest is {digest}, not {wanted}")),
-        Some(_) if manifest.is_none() => {
-            Ok((finding(State::NoManifest, "whole, and without a manifest: it is archived anew".to_owned()), bytes))
-        }
-        _ => Ok((None, bytes)),
-    }
+    Ok(match gzip::digest(&object.bytes, LARGEST) {
+        Ok((digest, bytes)) => Content::Is(digest, bytes as u64),
+        Err(error) => Content::Damaged(error.to_string()),
+    })
 }
 
 /// For people.
@@ -215,10 +288,12 @@ pub(super) fn render(report: &Report, screen: Screen) -> String {
     let mut out = if rows.is_empty() { String::new() } else { table(&columns, &rows, true, screen) };
     let count_of = |state| report.findings.iter().filter(|f| f.state == state).count();
     let (cold, bare) = (count_of(State::Cold), count_of(State::NoManifest));
+    let unknown = count_of(State::NoDigest);
     let _ = write!(out, "{} of {} read: ", report.read, count(report.of, "archive"));
     let fine = report.read - report.findings.len();
     let _ = write!(out, "{fine} fine, {} not", report.mismatches());
-    for (n, what) in [(cold, "cold"), (bare, "without a manifest")] {
+    for (n, what) in [(cold, "cold"), (bare, "without a manifest"), (unknown, "readable, without a digest to compare")]
+    {
         if n > 0 {
             let _ = write!(out, ", {n} {what}");
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -23,6 +24,7 @@ use super::fault::{Call, Fault, StoreError};
 use super::{Bytes, Fingerprint, Head, List, Listed, Meta, Object, Page, Put, Store};
 
 mod fault;
+mod identity;
 mod settings;
 
 pub use settings::{Checksums, Encryption, Limits, S3Credentials, S3Settings};
@@ -278,8 +280,13 @@ impl Store for S3 {
             })
         });
         let folders = found.common_prefixes.unwrap_or_default().into_iter().filter_map(|folder| folder.prefix);
-        let more = found.is_truncated.unwrap_or(false);
-        let next = found.next_continuation_token.filter(|_| more);
+        let more = found.is_truncated.unwrap_or(found.next_continuation_token.is_some());
+        let next = found.next_continuation_token.filter(|token| more && !token.is_empty());
+        if more && next.is_none() {
+            // A part taken for the whole would make a catalogue without the rest.
+            let what = format!("can't list {}: the store says that there is more, and not how to get it", what.prefix);
+            return Err(StoreError::new(Fault::Unsupported, what));
+        }
         Ok(Page { objects: objects.collect(), folders: folders.collect(), next })
     }
 
@@ -294,7 +301,8 @@ impl Store for S3 {
             StoreError::new(kind, format!("no credentials: {}", fault::innermost(&error)))
         })?;
         let key = format!("access key …{}", settings::last_four(found.access_key_id()));
-        let role = std::env::var("AWS_ROLE_ARN").ok().filter(|_| self.settings.credentials.is_none());
-        Ok(role.map_or_else(|| key.clone(), |role| format!("{role} ({key})")))
+        let features = found.get_property::<Vec<AwsCredentialFeature>>().map_or(&[][..], Vec::as_slice);
+        let name = identity::of(features, |variable| std::env::var(variable).ok());
+        Ok(name.map_or_else(|| key.clone(), |name| format!("{name} ({key})")))
     }
 }
