@@ -8,6 +8,7 @@ use crate::api::policy::CleanupRequire;
 use crate::api::reasons::{KeepReason, Mode};
 use crate::api::workflow::Secs;
 use crate::archive::verify::VerifiedArchive;
+use crate::mutant;
 use crate::watchdog::Watchdog;
 use crate::watchdog::index::Slot;
 
@@ -196,6 +197,12 @@ impl Watchdog {
             self.again(slot, now);
             return None;
         }
+        if !self.governed_alike(slot, live) && !mutant::on("labels-of-the-watch") {
+            self.block(slot, KeepReason::Changed, "its labels, source or outcome are others than the watch has brought");
+            self.again(slot, now);
+            return None;
+        }
+        let entry = self.janitor.entries.get(&slot)?;
         // The same judgement on what is there now, not on what the watch has brought so far.
         let mut entry = entry.clone();
         entry.run = live.finished.clone()?;
@@ -250,6 +257,17 @@ impl Watchdog {
                 told,
             },
         )
+    }
+
+    /// Whether the live object has the governing policy, the group and the outcome it is judged by. If not, it waits for
+    /// the watch, which brings the same object and with it another judgement.
+    fn governed_alike(&mut self, slot: Slot, live: &Live) -> bool {
+        let Some(namespace) = self.index.get(slot).map(|f| f.kin.namespace.clone()) else { return false };
+        let labels = self.pool.labels(live.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        let template = live.template.as_ref().map(|(kind, name)| (*kind, name.as_str()));
+        let governor = self.policies.retention_of(&namespace, &labels, template);
+        let (Some(entry), Some(run)) = (self.janitor.entries.get(&slot), &live.finished) else { return false };
+        governor == Some(entry.policy) && (run.phase, &run.group) == (entry.run.phase, &entry.run.group)
     }
 
     fn again(&mut self, slot: Slot, now: Secs) {
