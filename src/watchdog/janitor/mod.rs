@@ -8,11 +8,12 @@
 //!
 //! `run` is what is remembered of a finished run, `rules` what its policy says, `judge` one pure decision, `work` hands
 //! out jobs and takes their outcomes, `budget` counts deletes in a sliding window, `groups` knows the newest of each
-//! template, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
+//! template, `hearing` whether rules still reach us, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
 //! Marks on workflows are hints: only a proof made right before it unlocks a delete.
 
 pub mod budget;
 mod groups;
+mod hearing;
 pub mod job;
 mod judge;
 pub mod plan;
@@ -36,6 +37,7 @@ use crate::api::reasons::KeepReason;
 use crate::api::workflow::{Secs, Workflow};
 use budget::Spent;
 use groups::Groups;
+use hearing::Hearing;
 use job::{JobTicket, Kept};
 use run::Finished;
 
@@ -101,6 +103,8 @@ pub struct Janitor {
     pub(crate) places: BTreeMap<String, Place>,
     /// Namespaces with a hold, and what it says.
     held: HashMap<String, String>,
+    /// Whether what decides about deletes is still heard.
+    hearing: Hearing,
     /// Runs that Argo deletes before they can be archived.
     pub(super) sooner: sooner::Sooner,
     jobs: HashMap<JobTicket, Slot>,

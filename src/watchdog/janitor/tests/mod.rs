@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chain;
+mod deaf;
 mod kept;
 mod live;
 #[cfg(feature = "mutants")]
