@@ -21,11 +21,16 @@ impl Loop {
     pub fn told(&mut self, news: News) {
         let News { kind, what } = news;
         if !matches!(what, What::Failed(_)) {
-            self.failing.remove(&kind);
             self.process.alive(kind.resource(), self.now());
         }
+        // Of a list after a failure only the end says that all is known again.
+        let whole = matches!(what, What::Listed | What::Alive);
+        if whole {
+            self.failing.remove(&kind);
+        }
         // Before its first list nothing is judged at all.
-        if kind.keeps() && (self.listed.contains(&kind) || matches!(what, What::Listed)) {
+        let counts = whole || matches!(what, What::Failed(_)) || !self.failing.contains_key(&kind);
+        if kind.keeps() && counts && (self.listed.contains(&kind) || matches!(what, What::Listed)) {
             let failing = if let What::Failed(error) = &what { Some(error.clone()) } else { None };
             self.handle(Input::Rules { source: kind.resource(), failing });
             self.look_deaf();

@@ -16,6 +16,7 @@ pub mod wanted;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::Semaphore;
@@ -23,11 +24,14 @@ use tokio::sync::Semaphore;
 use crate::archive::store::Fingerprint;
 
 pub use look::{Judged, LastLook};
-pub use open::Open;
+pub use open::{Open, Shelf};
 pub use place::{Opening, Tried, follow_place};
 
 /// Bytes of live objects at work at once, those decoded included.
 const AT_WORK: usize = 64 << 20;
+
+/// How long the lines of a location that was shut may take to be written there.
+const LAST_LINES: Duration = Duration::from_secs(30);
 
 /// What jobs need.
 #[derive(Clone)]
@@ -36,6 +40,8 @@ pub struct Hands {
     pub client: Client,
     pub clock: Arc<super::clock::ServerClock>,
     pub look: LastLook,
+    /// Lines that wait for catalogues.
+    pub shelf: Shelf,
     room: Arc<Semaphore>,
     /// Locations that are open, by name.
     places: Arc<Mutex<HashMap<String, Arc<Open>>>>,
@@ -44,7 +50,7 @@ pub struct Hands {
 impl Hands {
     pub fn new(client: Client, clock: Arc<super::clock::ServerClock>, look: LastLook) -> Self {
         let room = Arc::new(Semaphore::new(AT_WORK >> 10));
-        Self { client, clock, look, room, places: Arc::default() }
+        Self { client, clock, look, shelf: Shelf::default(), room, places: Arc::default() }
     }
 
     pub fn open(&self, name: &str, place: Option<Arc<Open>>) {
@@ -53,6 +59,15 @@ impl Hands {
             Some(place) => places.insert(name.to_owned(), place),
             None => places.remove(name),
         };
+    }
+
+    /// A location that is not to be used any more. What waits for its catalogue is written in a task of its own: lines
+    /// about what has been done already, which neither a new spec nor another's Lease makes untrue. Nobody waits for it.
+    pub fn shut(&self, name: &str) {
+        let gone = self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let Some(gone) = gone.filter(|open| open.rows.len() > 0) else { return };
+        let now = self.clock.now().into();
+        tokio::spawn(async move { tokio::time::timeout(LAST_LINES, gone.flush(now)).await });
     }
 
     /// Writes what waits for the catalogues; for the end of the process.

@@ -12,7 +12,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Hands, LastLook, Open, Opening, Tried, follow_place};
+use super::{Hands, LastLook, Open, Opening, Shelf, Tried, follow_place};
 use crate::api::archive_location::ArchiveLocation;
 use crate::api::policy::Redaction;
 use crate::archive::catalogue::Row;
@@ -46,7 +46,7 @@ fn open(folder: &Path) -> Arc<Open> {
         cluster: "prod".into(),
         conditional_put: true,
     };
-    Arc::new(Open::new(Arc::new(store), location))
+    Arc::new(Open::new(Arc::new(store), location, &Shelf::default()))
 }
 
 fn run() -> Value {
@@ -134,6 +134,7 @@ fn opening() -> Opening {
         namespace: "unstick-system".into(),
         cluster: "prod".into(),
         flush_every: Duration::from_secs(3600),
+        shelf: Shelf::default(),
     }
 }
 
@@ -185,4 +186,59 @@ async fn what_waits_for_the_catalogue_outlives_a_probe_that_fails() {
     let all = List { prefix: "workflow-archives-index/catalogue/", ..List::default() };
     let written = second.store.list(&all).await.unwrap().objects;
     assert_eq!(written.iter().filter(|o| o.key.ends_with(".jsonl.gz")).count(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_the_catalogue_is_written_when_its_location_is_shut_or_waits_for_the_next_at_that_place() {
+    let root = tempfile::tempdir().unwrap();
+    let (folder, away) = (root.path().join("archive"), root.path().join("away"));
+    std::fs::create_dir(&folder).unwrap();
+    let hands = Hands::new(client(json!({})), Arc::default(), LastLook::default());
+    let opening = Opening { shelf: hands.shelf.clone(), ..opening() };
+    let row = deleted(run(), Needed::Facts(Redaction::default())).await.remove(0);
+    let reopened = async || {
+        let (tell, mut tried) = mpsc::channel(1);
+        let task = follow_place(location(&folder), opening.clone(), tell);
+        let open = next(&mut tried, true).await.open.unwrap();
+        task.abort();
+        hands.open("main", Some(Arc::clone(&open)));
+        open
+    };
+    let written = async |open: &Open| {
+        let all = List { prefix: "workflow-archives-index/catalogue/", ..List::default() };
+        let found = open.store.list(&all).await.unwrap().objects;
+        found.iter().filter(|o| o.key.ends_with(".jsonl.gz")).count()
+    };
+    let open = reopened().await;
+    open.rows.add(row.clone());
+    hands.shut("main");
+    for _ in 0..500 {
+        if written(&open).await == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((written(&open).await, open.rows.len()), (1, 0));
+    // The store fails just then; and a job ends later still.
+    let open = reopened().await;
+    open.rows.add(row.clone());
+    std::fs::rename(&folder, &away).unwrap();
+    hands.shut("main");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    open.rows.add(row);
+    drop(open);
+    std::fs::rename(&away, &folder).unwrap();
+    assert_eq!(reopened().await.rows.len(), 2, "lines are lost");
+}
+
+#[tokio::test]
+async fn lines_whose_writing_is_broken_off_wait_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = open(folder.path());
+    open.rows.add(deleted(run(), Needed::Facts(Redaction::default())).await.remove(0));
+    let mut writing = Box::pin(open.flush(jiff::Timestamp::now().into()));
+    assert!(futures::poll!(&mut writing).is_pending());
+    assert_eq!(open.rows.len(), 0);
+    drop(writing);
+    assert_eq!(open.rows.len(), 1, "the line is lost");
 }

@@ -9,6 +9,9 @@ use crate::api::workflow::Secs;
 use crate::mutant;
 use crate::watchdog::Watchdog;
 
+/// What a watch that lives again has missed comes right after its first sign of life.
+const SETTLED: Secs = 2;
+
 /// By source.
 #[derive(Debug, Default)]
 pub(super) struct Hearing(BTreeMap<&'static str, Ear>);
@@ -18,6 +21,8 @@ struct Ear {
     /// The last sign of life.
     alive: Secs,
     failing: Option<String>,
+    /// It was not heard, and is again; 0 = it always was.
+    back: Secs,
 }
 
 impl Hearing {
@@ -28,6 +33,9 @@ impl Hearing {
             None if now > ear.alive.saturating_add(bound) => {
                 Some(format!("the watch of {source} has given no sign of life for {} s", now - ear.alive))
             }
+            None if ear.back != 0 && now < ear.back.saturating_add(SETTLED) => {
+                Some(format!("the watch of {source} has just come back"))
+            }
             None => None,
         })
     }
@@ -36,14 +44,16 @@ impl Hearing {
 impl Watchdog {
     /// A source of rules gave a sign of life, or can't be watched.
     pub(in crate::watchdog) fn rules_heard(&mut self, source: &'static str, failing: Option<String>, now: Secs) {
-        let was_deaf = self.deaf(now).is_some();
-        let ear = self.janitor.hearing.0.entry(source).or_default();
+        let bound = self.config.deaf_after;
+        let ear = self.janitor.hearing.0.entry(source).or_insert_with(|| Ear { alive: now, ..Ear::default() });
+        let lost = ear.failing.is_some() || now > ear.alive.saturating_add(bound);
         if failing.is_none() {
             ear.alive = ear.alive.max(now);
         }
         ear.failing = failing;
-        if was_deaf && self.deaf(now).is_none() {
-            self.janitor_look_all(now);
+        if lost && ear.failing.is_none() {
+            ear.back = now;
+            self.janitor_look_all(now.saturating_add(SETTLED));
         }
     }
 
