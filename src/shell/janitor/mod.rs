@@ -21,6 +21,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio::sync::Semaphore;
 
+use crate::archive::catalogue::Row;
 use crate::archive::store::Fingerprint;
 
 pub use look::{Judged, LastLook};
@@ -45,12 +46,20 @@ pub struct Hands {
     room: Arc<Semaphore>,
     /// Locations that are open, by name.
     places: Arc<Mutex<HashMap<String, Arc<Open>>>>,
+    /// Lines of deletes that were sent and not answered, by the run's uid.
+    unanswered: Arc<Mutex<HashMap<String, Line>>>,
 }
+
+/// A line of a catalogue, and where it belongs.
+type Line = (Arc<Open>, Row);
+
+/// So many lines of deletes without an answer are held.
+const MOST_UNANSWERED: usize = 1_000;
 
 impl Hands {
     pub fn new(client: Client, clock: Arc<super::clock::ServerClock>, look: LastLook) -> Self {
         let room = Arc::new(Semaphore::new(AT_WORK >> 10));
-        Self { client, clock, look, shelf: Shelf::default(), room, places: Arc::default() }
+        Self { client, clock, look, shelf: Shelf::default(), room, places: Arc::default(), unanswered: Arc::default() }
     }
 
     pub fn open(&self, name: &str, place: Option<Arc<Open>>) {
@@ -59,6 +68,16 @@ impl Hands {
             Some(place) => places.insert(name.to_owned(), place),
             None => places.remove(name),
         };
+    }
+
+    /// Holds the line of a delete, or takes it back.
+    fn unanswered(&self, uid: &str, line: Option<Line>) -> Option<Line> {
+        let mut held = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        match line {
+            Some(line) if held.len() < MOST_UNANSWERED => held.insert(uid.to_owned(), line),
+            Some(_) => None,
+            None => held.remove(uid),
+        }
     }
 
     /// A location that is not to be used any more. What waits for its catalogue is written in a task of its own: lines

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::{Hands, LastLook, Open, Opening, Shelf, Tried, follow_place};
 use crate::api::archive_location::ArchiveLocation;
 use crate::api::policy::Redaction;
+use crate::api::reasons::KeepReason;
 use crate::archive::catalogue::Row;
 use crate::archive::catalogue::row::Record;
 use crate::archive::key::Layout;
@@ -241,4 +242,48 @@ async fn lines_whose_writing_is_broken_off_wait_again() {
     assert_eq!(open.rows.len(), 0);
     drop(writing);
     assert_eq!(open.rows.len(), 1, "the line is lost");
+}
+
+#[tokio::test]
+async fn the_line_of_a_delete_without_an_answer_is_written_when_its_run_is_seen_gone() {
+    let object = run();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let answer = if *request.method() == Method::GET { Ok(object.clone()) } else { Err("connection reset") };
+        async move { answer.map(|object| Response::new(Body::from(object.to_string().into_bytes()))) }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new(Client::new(service, "default"), Arc::default(), LastLook::default());
+    let place = open(folder.path());
+    hands.open("main", Some(Arc::clone(&place)));
+    let job = |task| Job { ticket: JobTicket(1), target: target(), task };
+    let needed = Needed::Facts(Redaction::default());
+    let Outcome::Examined(live, _) = hands.perform(job(Task::Examine { needed }), hands.look.now()).await else {
+        panic!("not examined")
+    };
+    let task = Task::Delete {
+        resource_version: live.resource_version.clone(),
+        permit: Permit::of_test(),
+        policy: "WorkflowPolicy/etl/p".to_owned(),
+        told: live.facts.map(|facts| ("main".to_owned(), facts)),
+    };
+    let outcome = hands.perform(job(task), hands.look.now()).await;
+    assert!(matches!(outcome, Outcome::Unanswered(_)), "{outcome:?}");
+    assert_eq!(place.rows.len(), 0);
+    for _ in 0..2 {
+        hands.perform(job(Task::Record), hands.look.now()).await;
+        assert_eq!(place.rows.len(), 1, "once");
+    }
+}
+
+#[tokio::test]
+async fn an_offloaded_run_is_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut object = run();
+    object["status"]["offloadNodeStatusVersion"] = json!("fnv:1");
+    let hands = Hands::new(client(object), Arc::default(), LastLook::default());
+    hands.open("main", Some(open(folder.path())));
+    let (location, redaction) = ("main".to_owned(), Redaction::default());
+    let task = Task::Archive { location, redaction, events: false, stuck_seconds: None };
+    let outcome = hands.perform(Job { ticket: JobTicket(1), target: target(), task }, hands.look.now()).await;
+    assert!(matches!(outcome, Outcome::NotArchivable(KeepReason::Offloaded, _)), "{outcome:?}");
 }

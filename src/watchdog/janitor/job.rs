@@ -53,6 +53,8 @@ pub enum Task {
         /// Without an archive: the location whose catalogue tells of it all the same, and what is known of the run.
         told: Option<(String, Box<RunFacts>)>,
     },
+    /// The run has gone by a delete of ours that was not answered: the catalogue tells of it.
+    Record,
 }
 
 /// What an examination is to bring.
@@ -177,6 +179,8 @@ pub enum Outcome {
     /// The store failed.
     Store(LocationReason, String),
     Deleted,
+    /// A delete was sent, and whether it was done isn't known: no answer, or one that says nothing about it.
+    Unanswered(String),
     /// It changed meanwhile (409), or is another run by now.
     Changed,
     /// It is not there any more.

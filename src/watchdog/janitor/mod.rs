@@ -16,6 +16,7 @@ mod groups;
 mod hearing;
 pub mod job;
 mod judge;
+mod parting;
 pub mod plan;
 pub mod rules;
 pub mod run;
@@ -39,6 +40,7 @@ use budget::Spent;
 use groups::Groups;
 use hearing::Hearing;
 use job::{JobTicket, Kept};
+use parting::Parting;
 use run::Finished;
 
 /// How far a finished run is.
@@ -111,6 +113,7 @@ pub struct Janitor {
     next_job: u64,
     /// Runs that we have told the API server to delete.
     deleting: HashSet<Uid>,
+    parting: Parting,
     /// When we began to lead: budgets have no ledger from before.
     led_since: Secs,
 }
@@ -210,7 +213,13 @@ impl Watchdog {
     pub(super) fn janitor_gone(&mut self, slot: Slot, facts: &Facts) {
         let entry = self.janitor.forget(slot);
         let ours = self.janitor.deleting.remove(&facts.uid);
-        if ours || !self.leading || !self.synced {
+        if !self.leading || !self.synced {
+            return;
+        }
+        if ours {
+            if let Some(entry) = &entry {
+                self.parted(entry, facts);
+            }
             return;
         }
         // A run that was never archived and is no more: of finished ones the governor is known, of others it is asked.
@@ -272,6 +281,7 @@ impl Watchdog {
         self.janitor.led_since = if leading { now.max(1) } else { 0 };
         self.janitor.spent.clear();
         self.janitor.jobs.clear();
+        self.janitor.parting = Parting::default();
         for entry in self.janitor.entries.values_mut() {
             entry.job = None;
         }

@@ -10,17 +10,30 @@ use crate::api::workflow::Secs;
 use crate::archive::verify::VerifiedArchive;
 use crate::mutant;
 use crate::watchdog::Watchdog;
+use crate::watchdog::facts::Facts;
 use crate::watchdog::index::Slot;
 
 /// A job that failed is tried again after this, doubled up to `LONGEST`, spread by the run's own number.
 const FIRST_RETRY: Secs = 5;
 const LONGEST: Secs = 600;
 
+/// The run that these facts are of.
+pub(super) fn target_of(facts: &Facts) -> Target {
+    Target {
+        namespace: facts.kin.namespace.to_string(),
+        name: facts.name.to_string(),
+        uid: facts.uid_text(),
+        started: facts.started,
+        finished: facts.finished,
+    }
+}
+
 impl Watchdog {
     /// When a job may be due by time alone.
     pub fn next_job_due(&self) -> Option<Secs> {
         let free = self.may_work() && self.janitor.jobs.len() < self.config.max_jobs;
-        self.janitor.agenda.first().map(|(at, ..)| *at).filter(|_| free)
+        let record = (!self.janitor.parting.records.is_empty()).then_some(0);
+        record.or_else(|| self.janitor.agenda.first().map(|(at, ..)| *at)).filter(|_| free)
     }
 
     fn may_work(&self) -> bool {
@@ -31,6 +44,9 @@ impl Watchdog {
     pub fn next_job(&mut self, now: Secs) -> Option<Job> {
         if !self.may_work() || self.janitor.jobs.len() >= self.config.max_jobs {
             return None;
+        }
+        if let Some(target) = self.janitor.parting.records.pop_front() {
+            return Some(Job { ticket: self.ticket(), target, task: Task::Record });
         }
         while let Some((at, _, slot)) = self.janitor.agenda.first().copied() {
             if at > now {
@@ -54,7 +70,11 @@ impl Watchdog {
                 return None;
             }
             Verdict::Blocked(reason, text, at) => {
+                let first = reason == KeepReason::Offloaded && !entry.told.failed;
                 self.block(slot, reason, &text);
+                if first {
+                    self.say(slot, &Say::Failed(text));
+                }
                 self.janitor.look(slot, at);
                 return None;
             }
@@ -104,23 +124,21 @@ impl Watchdog {
     }
 
     fn start(&mut self, slot: Slot, task: Task) -> Option<Job> {
-        let facts = self.index.get(slot)?;
-        let target = Target {
-            namespace: facts.kin.namespace.to_string(),
-            name: facts.name.to_string(),
-            uid: facts.uid_text(),
-            started: facts.started,
-            finished: facts.finished,
-        };
-        self.janitor.next_job += 1;
-        let ticket = JobTicket(self.janitor.next_job);
+        let target = target_of(self.index.get(slot)?);
+        let ticket = self.ticket();
         self.janitor.jobs.insert(ticket, slot);
         self.janitor.entries.get_mut(&slot)?.job = Some(ticket);
         Some(Job { ticket, target, task })
     }
 
+    fn ticket(&mut self) -> JobTicket {
+        self.janitor.next_job += 1;
+        JobTicket(self.janitor.next_job)
+    }
+
     /// A job has ended; a delete that it has made possible comes back at once.
     pub fn job_ended(&mut self, ticket: JobTicket, outcome: Outcome, now: Secs) -> Option<Job> {
+        self.delete_ended_late(ticket, &outcome);
         let slot = self.janitor.jobs.remove(&ticket)?;
         // The run may have been retried, deleted or put under another policy meanwhile: then this is of no more use.
         let entry = self.janitor.entries.get_mut(&slot).filter(|e| e.job == Some(ticket))?;
@@ -163,6 +181,11 @@ impl Watchdog {
                 self.say(slot, &Say::Blocked(KeepReason::Refused, text));
                 self.janitor.look(slot, now.saturating_add(LONGEST));
             }
+            Outcome::Unanswered(text) => {
+                self.janitor.parting.unanswered.insert(entry.run.run.uid);
+                self.block(slot, KeepReason::Refused, &text);
+                self.again(slot, now);
+            }
             Outcome::Failed(text) => {
                 self.block(slot, KeepReason::Refused, &text);
                 self.again(slot, now);
@@ -191,6 +214,8 @@ impl Watchdog {
     /// Judges once more, with the live object: only from here a delete comes.
     fn examined(&mut self, slot: Slot, live: &Live, proof: Option<Box<VerifiedArchive>>, now: Secs) -> Option<Job> {
         let entry = self.janitor.entries.get(&slot)?;
+        // It is there: what was sent for it and not answered was not done.
+        self.janitor.parting.unanswered.remove(&entry.run.run.uid);
         let same = live.finished.as_ref().is_some_and(|f| f.run == entry.run.run && f.finished == entry.run.finished);
         if !same {
             self.block(slot, KeepReason::Changed, "it is not the run that was looked at");

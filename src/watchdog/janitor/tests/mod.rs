@@ -8,6 +8,7 @@ mod kept;
 mod live;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod parting;
 mod planned;
 mod sooner;
 
