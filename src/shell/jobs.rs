@@ -60,7 +60,9 @@ impl Loop {
         match &outcome {
             Outcome::Store(reason, text) => tracing::warn!(%reason, text, "a store failed; it is tried again"),
             Outcome::Failed(text) | Outcome::Refused(text) => tracing::warn!(text, "the API server failed the janitor"),
-            Outcome::Unanswered(text) => tracing::warn!(text, "a delete was not answered: the watch says what came of it"),
+            Outcome::Unanswered(text) => {
+                tracing::warn!(text, "a delete was not answered: the watch says what came of it");
+            }
             Outcome::NotVerified(text) => tracing::warn!(text, "nothing is deleted without a verified archive"),
             _ => {}
         }

@@ -69,9 +69,10 @@ impl Loop {
     pub(super) fn look_deaf(&mut self) {
         let deaf = self.watchdog.deaf(secs(self.now()));
         if deaf.is_some() != self.deaf.is_some() {
-            match &deaf {
-                Some(why) => tracing::error!(why, "nothing is deleted now; archiving goes on"),
-                None => tracing::info!("all rules are heard again: what is due is deleted"),
+            if let Some(why) = &deaf {
+                tracing::error!(why, "nothing is deleted now; archiving goes on");
+            } else {
+                tracing::info!("all rules are heard again: what is due is deleted");
             }
         }
         self.deaf = deaf;

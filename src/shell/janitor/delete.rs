@@ -120,7 +120,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_server_says_is_what_comes_of_it() {
-        for (status, expected) in [(404, "Gone"), (409, "Changed"), (403, "Refused"), (429, "Failed"), (500, "Unanswered")]
+        for (status, expected) in
+            [(404, "Gone"), (409, "Changed"), (403, "Refused"), (429, "Failed"), (500, "Unanswered")]
         {
             let (client, _) = client(status);
             let outcome = format!("{:?}", delete(client, &target(), "77", Permit::of_test(), nothing_heard()).await);

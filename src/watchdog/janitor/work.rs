@@ -223,7 +223,11 @@ impl Watchdog {
             return None;
         }
         if !self.governed_alike(slot, live) && !mutant::on("labels-of-the-watch") {
-            self.block(slot, KeepReason::Changed, "its labels, source or outcome are others than the watch has brought");
+            self.block(
+                slot,
+                KeepReason::Changed,
+                "its labels, source or outcome are others than the watch has brought",
+            );
             self.again(slot, now);
             return None;
         }
