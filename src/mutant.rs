@@ -34,6 +34,8 @@ pub const JANITOR: &[&str] = &[
     "no-uid",
     "no-resource-version",
     "no-last-look",
+    "labels-of-the-watch",
+    "deaf-ignored",
 ];
 
 /// Whether the guard of this name is switched off.

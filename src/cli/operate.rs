@@ -44,6 +44,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             max_incidents: args.max_incidents,
             incident_ttl: secs(args.incident_ttl),
             max_jobs: usize::from(args.jobs_at_once),
+            deaf_after: secs(args.watch_idle_limit).saturating_mul(2),
             identity: args.identity(),
             namespace: args.namespace.clone(),
             ..Config::default()

@@ -60,6 +60,9 @@ impl Loop {
         match &outcome {
             Outcome::Store(reason, text) => tracing::warn!(%reason, text, "a store failed; it is tried again"),
             Outcome::Failed(text) | Outcome::Refused(text) => tracing::warn!(text, "the API server failed the janitor"),
+            Outcome::Unanswered(text) => {
+                tracing::warn!(text, "a delete was not answered: the watch says what came of it");
+            }
             Outcome::NotVerified(text) => tracing::warn!(text, "nothing is deleted without a verified archive"),
             _ => {}
         }
@@ -74,24 +77,25 @@ impl Loop {
     }
 
     pub fn tried(&mut self, tried: Tried) {
-        let Tried { name, generation, place, open } = tried;
         // What was on its way when the location was changed is of another place.
-        if self.locations.all.get(&name).is_none_or(|known| known.metadata.generation != generation) {
+        if self.locations.all.get(&tried.name).is_none_or(|known| !tried.is_of(known)) {
             return;
         }
+        let Tried { name, place, open, .. } = tried;
         self.hands.open(&name, open);
         self.handle(Input::Place { name, place: Some(Box::new(place)) });
     }
 
     pub(super) fn location(&mut self, value: Value) {
+        let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let object = match serde_json::from_value::<ArchiveLocation>(value) {
             Ok(object) => object,
             Err(error) => {
-                tracing::warn!(%error, "an ArchiveLocation can't be read; nothing is stored there");
+                tracing::warn!(location = name, %error, "an ArchiveLocation can't be read; nothing is stored there");
+                self.location_gone(&name);
                 return;
             }
         };
-        let name = object.metadata.name.clone().unwrap_or_default();
         let known = self.locations.all.insert(name.clone(), object.clone());
         // Its status is ours.
         if known.is_none_or(|k| k.spec != object.spec || k.metadata.uid != object.metadata.uid) {
@@ -124,7 +128,7 @@ impl Loop {
         if let Some(task) = self.locations.tasks.remove(name) {
             task.abort();
         }
-        self.hands.open(name, None);
+        self.hands.shut(name);
         self.handle(Input::Place { name: name.to_owned(), place: None });
     }
 
@@ -137,9 +141,13 @@ impl Loop {
             namespace: self.clients.namespace.clone(),
             flush_every: self.flush_every,
             container_root: self.container_root.clone(),
+            shelf: self.hands.shelf.clone(),
             cluster: self.settings.as_ref().map_or_else(|| "default".to_owned(), |s| s.spec.cluster_name.clone()),
         };
         let task = follow_place(object.clone(), opening, self.locations.tell.clone());
         self.locations.tasks.insert(name.to_owned(), task);
     }
 }
+
+#[cfg(test)]
+mod tests;

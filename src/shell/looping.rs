@@ -54,6 +54,8 @@ pub struct Loop {
     pub(super) relist_at: Option<Instant>,
     pub(super) listed: HashSet<Kind>,
     pub(super) failing: HashMap<Kind, String>,
+    /// Why nothing is deleted, as it was last said.
+    pub(super) deaf: Option<String>,
     /// Policies as the server has them, for when maxima or CRDs change.
     pub(super) policies: HashMap<PolicyKey, Value>,
     pub(super) settings: Option<WatchdogObject>,
@@ -99,6 +101,7 @@ impl Loop {
             relist_at: None,
             listed: HashSet::new(),
             failing: HashMap::new(),
+            deaf: None,
             policies: HashMap::new(),
             settings: None,
             missing_fields: Vec::new(),
@@ -143,7 +146,7 @@ impl Loop {
             which.labels = Some("workflows.argoproj.io/workflow,workflows.argoproj.io/completed=false");
             which.fields = Some("status.phase!=Pending,status.phase!=Running".to_owned());
         }
-        follow(self.clients.watch.clone(), kind, which, self.tell.clone());
+        follow(self.clients.watch.clone(), kind, which, self.idle_limit, self.tell.clone());
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -182,6 +185,7 @@ impl Loop {
             }
         }
         self.look_blind();
+        self.look_deaf();
         self.handle(Input::Tick);
     }
 

@@ -14,13 +14,29 @@ use crate::watchdog::admit;
 use crate::watchdog::input::Input;
 use crate::watchdog::janitor::run::HOLD;
 use crate::watchdog::policy::PolicyKey;
+use crate::watchdog::secs;
 
 impl Loop {
     /// News of a small kind.
     pub fn told(&mut self, news: News) {
         let News { kind, what } = news;
-        self.process.alive(kind.resource(), self.now());
+        if !matches!(what, What::Failed(_)) {
+            self.process.alive(kind.resource(), self.now());
+        }
+        // Of a list after a failure only the end says that all is known again.
+        let whole = matches!(what, What::Listed | What::Alive);
+        if whole {
+            self.failing.remove(&kind);
+        }
+        // Before its first list nothing is judged at all.
+        let counts = whole || matches!(what, What::Failed(_)) || !self.failing.contains_key(&kind);
+        if kind.keeps() && counts && (self.listed.contains(&kind) || matches!(what, What::Listed)) {
+            let failing = if let What::Failed(error) = &what { Some(error.clone()) } else { None };
+            self.handle(Input::Rules { source: kind.resource(), failing });
+            self.look_deaf();
+        }
         match what {
+            What::Alive => {}
             What::Failed(error) => {
                 if self.failing.insert(kind, error.clone()).is_none() {
                     tracing::warn!(kind = kind.resource(), error, "can't be watched; it is tried again");
@@ -28,14 +44,12 @@ impl Loop {
                 self.process.restarted(RestartCause::Failed);
             }
             What::Listed => {
-                self.failing.remove(&kind);
                 self.process.relisted(kind.resource());
                 if self.listed.insert(kind) && kind == Kind::Incidents {
                     self.handle(Input::IncidentsListed);
                 }
             }
             What::Is(object) => {
-                self.failing.remove(&kind);
                 let types = object.types.clone();
                 let mut value = serde_json::to_value(&object).unwrap_or_default();
                 if types.is_none() {
@@ -49,6 +63,19 @@ impl Loop {
                 self.gone(kind, namespace, name, &serde_json::to_value(&object).unwrap_or_default());
             }
         }
+    }
+
+    /// Says when nothing is deleted any more because rules can't be heard, and when that is over.
+    pub(super) fn look_deaf(&mut self) {
+        let deaf = self.watchdog.deaf(secs(self.now()));
+        if deaf.is_some() != self.deaf.is_some() {
+            if let Some(why) = &deaf {
+                tracing::error!(why, "nothing is deleted now; archiving goes on");
+            } else {
+                tracing::info!("all rules are heard again: what is due is deleted");
+            }
+        }
+        self.deaf = deaf;
     }
 
     fn is(&mut self, kind: Kind, value: Value) {
@@ -184,7 +211,7 @@ impl Loop {
                     fields: Some(format!("metadata.name={}", instance.lease)),
                     labels: None,
                 };
-                follow(self.clients.watch.clone(), Kind::Leases, which, self.tell.clone())
+                follow(self.clients.watch.clone(), Kind::Leases, which, self.idle_limit, self.tell.clone())
             } else {
                 super::argo::ask(instance.name.clone(), instance.metrics_url.clone(), self.probe.clone())
             };

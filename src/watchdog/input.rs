@@ -109,6 +109,11 @@ pub enum Input<'a> {
     Leading(Option<Watermark>),
     /// Nothing can be said of any run, or it can again.
     Blind(Option<UnknownReason>),
+    /// A kind that decides what may be deleted is heard, or why it isn't.
+    Rules {
+        source: &'static str,
+        failing: Option<String>,
+    },
     Wrote {
         ticket: Ticket,
         result: Wrote,
@@ -142,6 +147,8 @@ pub struct Config {
     pub max_events: usize,
     /// Runs that are archived, examined or deleted at once.
     pub max_jobs: usize,
+    /// Nothing is deleted when rules gave no sign of life for longer.
+    pub deaf_after: Secs,
 }
 
 impl Default for Config {
@@ -156,6 +163,7 @@ impl Default for Config {
             namespace: None,
             max_events: 2000,
             max_jobs: 16,
+            deaf_after: 360,
         }
     }
 }

@@ -194,6 +194,7 @@ impl Watchdog {
                     self.judge_all(now);
                 }
             }
+            Input::Rules { source, failing } => self.rules_heard(source, failing, at),
             Input::Wrote { ticket, result } => self.wrote(ticket, result, at),
             Input::WatermarkDurable => self.completions.commit(&mut self.tally),
             Input::Tick => {}

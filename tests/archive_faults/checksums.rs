@@ -34,7 +34,7 @@ async fn found(server: &S3Server, checksums: Checksums) -> Result<bool, String> 
         cluster: "default".into(),
         conditional_put: true,
     };
-    let probed = probe(&store, &location, now()).await.map_err(|e| e.to_string())?;
+    let probed = probe(&store, &location, None, now()).await.map_err(|e| e.to_string())?;
     Ok(probed.capabilities.checksums)
 }
 

@@ -79,7 +79,7 @@ impl Cell<'_> {
                     verified.map(|_| "verified").map_err(|e| (e.reason(), e.to_string()))
                 }
                 Site::Probe => {
-                    let probed = probe(&self.store, &self.run.location, now()).await;
+                    let probed = probe(&self.store, &self.run.location, None, now()).await;
                     probed.map(|_| "ready").map_err(|e| (e.kind.reason(), e.to_string()))
                 }
                 _ => self.run.keep(&self.store).await.map(|_| "kept").map_err(|e| (e.reason(), e.to_string())),
@@ -112,7 +112,8 @@ impl Cell<'_> {
     }
 
     async fn recovered(&self, store: &dyn Store) -> Result<(), String> {
-        let ready = probe(store, &self.run.location, now()).await.map_err(|e| format!("not ready afterwards: {e}"))?;
+        let ready =
+            probe(store, &self.run.location, None, now()).await.map_err(|e| format!("not ready afterwards: {e}"))?;
         if !ready.capabilities.conditional_put {
             return Err("it forgot that the store honours conditional puts".to_owned());
         }

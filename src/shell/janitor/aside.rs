@@ -140,6 +140,16 @@ impl Store for Pausing {
         self.0.list(what).await
     }
 
+    async fn settle(&self, key: &str) -> Result<(), StoreError> {
+        tokio::task::yield_now().await;
+        self.0.settle(key).await
+    }
+
+    async fn keeps_checksum(&self, key: &str) -> Result<bool, StoreError> {
+        tokio::task::yield_now().await;
+        self.0.keeps_checksum(key).await
+    }
+
     async fn identity(&self) -> Result<String, StoreError> {
         tokio::task::yield_now().await;
         self.0.identity().await

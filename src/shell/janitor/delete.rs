@@ -41,7 +41,13 @@ pub async fn delete(
             tracing::info!(workflow, uid = target.uid, ground, "deleted");
             Outcome::Deleted
         }
-        Err(error) => failed(&error),
+        Err(error) => match failed(&error) {
+            // It may have been done all the same; 429 says that it was not.
+            Outcome::Failed(text) if !matches!(&error, kube::Error::Api(status) if status.code < 500) => {
+                Outcome::Unanswered(text)
+            }
+            other => other,
+        },
     }
 }
 
@@ -114,7 +120,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_server_says_is_what_comes_of_it() {
-        for (status, expected) in [(404, "Gone"), (409, "Changed"), (403, "Refused"), (429, "Failed"), (500, "Failed")]
+        for (status, expected) in
+            [(404, "Gone"), (409, "Changed"), (403, "Refused"), (429, "Failed"), (500, "Unanswered")]
         {
             let (client, _) = client(status);
             let outcome = format!("{:?}", delete(client, &target(), "77", Permit::of_test(), nothing_heard()).await);

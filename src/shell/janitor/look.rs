@@ -39,6 +39,7 @@ impl LastLook {
                 | Input::Settings(_)
                 | Input::Leading(_)
                 | Input::Blind(_)
+                | Input::Rules { failing: Some(_), .. }
         );
         if concerns {
             self.heard.fetch_add(1, Ordering::SeqCst);
@@ -66,6 +67,7 @@ mod tests {
         let judged = look.now();
         look.heard(&Input::Tick);
         look.heard(&Input::ListEnd);
+        look.heard(&Input::Rules { source: "watchdogs", failing: None });
         assert!(look.stands(judged), "time alone takes nothing back");
         for input in [
             Input::Settings(None),
@@ -75,6 +77,7 @@ mod tests {
             Input::Place { name: "main".to_owned(), place: None },
             Input::Leading(None),
             Input::Blind(None),
+            Input::Rules { source: "watchdogs", failing: Some("403".to_owned()) },
         ] {
             let judged = look.now();
             look.heard(&input);

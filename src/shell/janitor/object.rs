@@ -5,8 +5,7 @@ use kube::Client;
 
 use crate::api::workflow::Workflow;
 use crate::watchdog::facts::{Run, Uid};
-use crate::watchdog::janitor::job::{ARTIFACTS_GO, Live, Outcome, Target};
-use crate::watchdog::janitor::run::Finished;
+use crate::watchdog::janitor::job::{Live, Outcome, Target};
 
 /// Where a workflow is.
 pub fn path(target: &Target) -> String {
@@ -29,15 +28,7 @@ pub async fn read(client: &Client, target: &Target) -> Result<(String, Live), Ou
 }
 
 fn live(text: &str) -> Result<Live, serde_json::Error> {
-    let workflow = Workflow::from_json(text)?;
-    let run = Run { uid: Uid::parse(&workflow.meta.uid).0, started: workflow.status.started };
-    Ok(Live {
-        uid: workflow.meta.uid.to_string(),
-        resource_version: workflow.meta.resource_version.to_string(),
-        finished: Finished::read(&workflow, run),
-        artifacts_go: text.contains(ARTIFACTS_GO),
-        facts: None,
-    })
+    Ok(Live::read(&Workflow::from_json(text)?, text))
 }
 
 /// How a job ends when the API server refuses or fails.

@@ -1,5 +1,6 @@
 //! A location that is open: its store, and what of the catalogue waits to be written there.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -9,7 +10,7 @@ use crate::archive::catalogue::Row;
 use crate::archive::catalogue::generation::append;
 use crate::archive::key::Kind;
 use crate::archive::manifest::{self, Manifest};
-use crate::archive::store::{Location, Store, StoreError};
+use crate::archive::store::{Fingerprint, Location, Store, StoreError};
 use crate::archive::verify::Hint;
 use crate::watchdog::janitor::job::Target;
 
@@ -17,26 +18,29 @@ use crate::watchdog::janitor::job::Target;
 pub struct Open {
     pub store: Arc<dyn Store>,
     pub location: Location,
-    pub rows: Rows,
+    pub rows: Arc<Rows>,
     /// A job has met a failure of the store: it is tried at once, and jobs wait until it works.
     pub trouble: Notify,
 }
 
 impl Open {
-    pub fn new(store: Arc<dyn Store>, location: Location) -> Self {
-        Self { store, location, rows: Rows::default(), trouble: Notify::new() }
+    pub fn new(store: Arc<dyn Store>, location: Location, shelf: &Shelf) -> Self {
+        let rows = shelf.rows(&location.fingerprint);
+        Self { store, location, rows, trouble: Notify::new() }
     }
 
     /// Writes the lines that wait as one batch for each day and namespace; what can't be written waits on.
     pub async fn flush(&self, now: Time) {
-        let rows = self.rows.take();
-        if rows.is_empty() {
+        let mut taken = Taken { rows: &self.rows, lines: self.rows.take() };
+        if taken.lines.is_empty() {
             return;
         }
-        if let Err(error) = append(&*self.store, &self.location.layout, &rows, now).await {
-            let (location, lines) = (&self.location.name, rows.len());
-            tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
-            self.rows.give_back(rows);
+        match append(&*self.store, &self.location.layout, &taken.lines, now).await {
+            Ok(()) => taken.lines.clear(),
+            Err(error) => {
+                let (location, lines) = (&self.location.name, taken.lines.len());
+                tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
+            }
         }
     }
 
@@ -58,6 +62,33 @@ impl Open {
                 && seconds(m.summary.finished_at) == i64::from(target.finished)
         };
         Ok(Manifest::read(&object.bytes).filter(is_it).map(|m| m.stored_bytes))
+    }
+}
+
+/// Lines on their way: what wasn't written waits again, also when the writing is broken off. A batch has its digest for a
+/// name, so writing it twice is writing it once.
+struct Taken<'r> {
+    rows: &'r Rows,
+    lines: Vec<Row>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.rows.give_back(std::mem::take(&mut self.lines));
+    }
+}
+
+/// The lines that wait, by the place they are for. They outlive a location that is shut: when its spec is edited or the
+/// Lease is lost, they are written at once beside everything else, and what of them can't be written waits for the next
+/// location that is opened at the same place. So do those of jobs that end after it was shut.
+#[derive(Clone, Default)]
+pub struct Shelf(Arc<Mutex<HashMap<Fingerprint, Arc<Rows>>>>);
+
+impl Shelf {
+    fn rows(&self, place: &Fingerprint) -> Arc<Rows> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, rows| Arc::strong_count(rows) > 1 || rows.len() > 0);
+        Arc::clone(all.entry(place.clone()).or_default())
     }
 }
 

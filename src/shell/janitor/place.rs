@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Open;
 use super::connect::{connect, fingerprint, location_of, unopened};
+use super::{Open, Shelf};
 use crate::api::archive_location::{AccessMode, ArchiveLocation, ArchiveLocationStatus, Capabilities};
 use crate::api::condition::{self, Condition, ConditionStatus};
 use crate::api::reasons::{ConditionType, LocationReason};
@@ -27,9 +27,17 @@ use crate::watchdog::janitor::Place;
 pub struct Tried {
     pub name: String,
     /// Of the object that was tried.
+    pub uid: Option<String>,
     pub generation: Option<i64>,
     pub place: Place,
     pub open: Option<Arc<Open>>,
+}
+
+impl Tried {
+    /// Whether it was this object that was tried. One that was made anew under the same name begins at the same generation.
+    pub fn is_of(&self, object: &ArchiveLocation) -> bool {
+        (&self.uid, self.generation) == (&object.metadata.uid, object.metadata.generation)
+    }
 }
 
 /// A location that isn't ready is tried again after this.
@@ -49,6 +57,7 @@ pub struct Opening {
     pub container_root: Option<PathBuf>,
     /// How often the catalogue gets its batches: more often makes more and smaller ones.
     pub flush_every: Duration,
+    pub shelf: Shelf,
 }
 
 /// Opens and tries a location until the handle is aborted.
@@ -58,7 +67,7 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
         let every = object.spec.probe_every.seconds().and_then(|s| u64::try_from(s).ok()).unwrap_or(3600);
         let mut status = object.status.clone().unwrap_or_default();
         let mut open: Option<Arc<Open>> = None;
-        let mut last: Option<Arc<Open>> = None;
+        let mut resolved = String::new();
         loop {
             let found = attempt(&object, &status, &opening, open.take()).await;
             let ready = found.reason == LocationReason::Probed;
@@ -70,12 +79,9 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                 }
             }
             open.clone_from(&found.open);
-            // What waited for the catalogue when the store failed waits on in the location that is open now.
-            if let Some(open) = &open
-                && let Some(last) = last.replace(Arc::clone(open))
-                && !Arc::ptr_eq(&last, open)
-            {
-                open.rows.give_back(last.rows.take());
+            if ready && introduced(&mut resolved, &found.identity) {
+                let (bucket, fingerprint) = (object.spec.bucket(), found.fingerprint.to_string());
+                tracing::info!(location = name, bucket, fingerprint, identity = resolved, "location is ready");
             }
             let place = Place {
                 ready,
@@ -84,11 +90,8 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                 fingerprint: found.fingerprint.to_string(),
                 allowed: found.allowed,
             };
-            if tell
-                .send(Tried { name: name.clone(), generation: object.metadata.generation, place, open: found.open })
-                .await
-                .is_err()
-            {
+            let (uid, generation) = (object.metadata.uid.clone(), object.metadata.generation);
+            if tell.send(Tried { name: name.clone(), uid, generation, place, open: found.open }).await.is_err() {
                 return;
             }
             let wait = if ready { Duration::from_secs(every) } else { AGAIN.min(Duration::from_secs(every)) };
@@ -110,6 +113,15 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
             }
         }
     })
+}
+
+/// Who we are at a location is said once, and again when it changes.
+fn introduced(said: &mut String, identity: &str) -> bool {
+    let new = said != identity;
+    if new {
+        identity.clone_into(said);
+    }
+    new
 }
 
 struct Found {
@@ -177,7 +189,9 @@ async fn attempt(
                 }),
                 day: Some(day),
                 // The same place stays open, with what waits for it.
-                open: known.filter(|o| o.location == location).or_else(|| Some(Arc::new(Open::new(store, location)))),
+                open: known
+                    .filter(|o| o.location == location)
+                    .or_else(|| Some(Arc::new(Open::new(store, location, &opening.shelf)))),
                 ..found
             }
         }

@@ -12,7 +12,7 @@ use super::{Hands, Judged, Open, wanted};
 use crate::api::policy::Redaction as Wanted;
 use crate::api::reasons::{KeepReason, LocationReason};
 use crate::api::workflow::Secs;
-use crate::archive::canonical::canonical;
+use crate::archive::canonical::{NotArchivable, canonical};
 use crate::archive::catalogue::Row;
 use crate::archive::catalogue::row::Deletion;
 use crate::archive::digest::Digest;
@@ -36,10 +36,12 @@ impl Hands {
             Task::Archive { location, .. }
             | Task::Confirm { location, .. }
             | Task::Examine { needed: Needed::Proof(location, ..) } => Some(location.clone()),
-            Task::Examine { .. } | Task::Delete { .. } => None,
+            Task::Examine { .. } | Task::Delete { .. } | Task::Record => None,
         };
+        let deletes = matches!(task, Task::Delete { .. });
         let outcome = match tokio::time::timeout(LONGEST, self.work(&target, task, judged)).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
+            Err(_) if deletes => Outcome::Unanswered(format!("no end within {} s", LONGEST.as_secs())),
             Err(_) => Outcome::Failed(format!("no end within {} s", LONGEST.as_secs())),
         };
         if matches!(outcome, Outcome::Store(..))
@@ -80,18 +82,29 @@ impl Hands {
                 match found.await? {
                     Ok(proof) => Ok(Outcome::Examined(Box::new(live), Some(Box::new(proof)))),
                     Err(VerifyError::Store(error)) => Ok(store(&error)),
-                    Err(VerifyError::NotArchivable(why)) => Ok(not_archivable(why.reason(), &why.to_string())),
+                    Err(VerifyError::NotArchivable(why)) => Ok(not_archivable(&why)),
                     Err(other) => Ok(Outcome::NotVerified(other.to_string())),
                 }
             }
             Task::Delete { resource_version, permit, policy, told } => {
                 let told = self.deletion(&permit, &policy, told.as_ref());
+                // Should the answer get lost, it waits for what the watch says.
+                self.unanswered(&target.uid, told.clone());
                 let look = (&self.look, judged);
                 let outcome = super::delete::delete(self.client.clone(), target, &resource_version, permit, look).await;
+                if !matches!(outcome, Outcome::Unanswered(_)) {
+                    self.unanswered(&target.uid, None);
+                }
                 if let (Outcome::Deleted, Some((place, row))) = (&outcome, told) {
                     place.rows.add(row);
                 }
                 Ok(outcome)
+            }
+            Task::Record => {
+                if let Some((place, row)) = self.unanswered(&target.uid, None) {
+                    place.rows.add(row);
+                }
+                Ok(Outcome::Gone)
             }
         }
     }
@@ -116,7 +129,7 @@ impl Hands {
         });
         let kept = match kept.await? {
             Ok(kept) => kept,
-            Err(KeepError::NotArchivable(why)) => return Ok(not_archivable(why.reason(), &why.to_string())),
+            Err(KeepError::NotArchivable(why)) => return Ok(not_archivable(&why)),
             Err(KeepError::Store(error)) => return Ok(store(&error)),
             Err(other) => {
                 let reason = LocationReason::parse(other.reason()).unwrap_or(LocationReason::StoreFailed);
@@ -242,9 +255,9 @@ fn hint(mark: &Mark) -> Option<Hint> {
     Some(Hint { fingerprint: Fingerprint::read(&mark.fingerprint), key: mark.key.clone(), digest })
 }
 
-fn not_archivable(reason: &str, text: &str) -> Outcome {
-    let reason = if reason == "Offloaded" { KeepReason::Offloaded } else { KeepReason::NotArchivable };
-    Outcome::NotArchivable(reason, text.to_owned())
+fn not_archivable(why: &NotArchivable) -> Outcome {
+    let reason = if *why == NotArchivable::Offloaded { KeepReason::Offloaded } else { KeepReason::NotArchivable };
+    Outcome::NotArchivable(reason, why.to_string())
 }
 
 fn store(error: &StoreError) -> Outcome {

@@ -12,9 +12,10 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Hands, LastLook, Open, Opening, Tried, follow_place};
+use super::{Hands, LastLook, Open, Opening, Shelf, Tried, follow_place};
 use crate::api::archive_location::ArchiveLocation;
 use crate::api::policy::Redaction;
+use crate::api::reasons::KeepReason;
 use crate::archive::catalogue::Row;
 use crate::archive::catalogue::row::Record;
 use crate::archive::key::Layout;
@@ -46,7 +47,7 @@ fn open(folder: &Path) -> Arc<Open> {
         cluster: "prod".into(),
         conditional_put: true,
     };
-    Arc::new(Open::new(Arc::new(store), location))
+    Arc::new(Open::new(Arc::new(store), location, &Shelf::default()))
 }
 
 fn run() -> Value {
@@ -128,12 +129,14 @@ async fn next(tried: &mut mpsc::Receiver<Tried>, ready: bool) -> Tried {
 fn opening() -> Opening {
     let api = client(json!({}));
     Opening {
+        container_root: None,
         read: api.clone(),
         act: api,
         clock: Arc::new(ServerClock::default()),
         namespace: "unstick-system".into(),
         cluster: "prod".into(),
         flush_every: Duration::from_secs(3600),
+        shelf: Shelf::default(),
     }
 }
 
@@ -185,4 +188,103 @@ async fn what_waits_for_the_catalogue_outlives_a_probe_that_fails() {
     let all = List { prefix: "workflow-archives-index/catalogue/", ..List::default() };
     let written = second.store.list(&all).await.unwrap().objects;
     assert_eq!(written.iter().filter(|o| o.key.ends_with(".jsonl.gz")).count(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_the_catalogue_is_written_when_its_location_is_shut_or_waits_for_the_next_at_that_place() {
+    let root = tempfile::tempdir().unwrap();
+    let (folder, away) = (root.path().join("archive"), root.path().join("away"));
+    std::fs::create_dir(&folder).unwrap();
+    let hands = Hands::new(client(json!({})), Arc::default(), LastLook::default());
+    let opening = Opening { shelf: hands.shelf.clone(), ..opening() };
+    let row = deleted(run(), Needed::Facts(Redaction::default())).await.remove(0);
+    let reopened = async || {
+        let (tell, mut tried) = mpsc::channel(1);
+        let task = follow_place(location(&folder), opening.clone(), tell);
+        let open = next(&mut tried, true).await.open.unwrap();
+        task.abort();
+        hands.open("main", Some(Arc::clone(&open)));
+        open
+    };
+    let written = async |open: &Open| {
+        let all = List { prefix: "workflow-archives-index/catalogue/", ..List::default() };
+        let found = open.store.list(&all).await.unwrap().objects;
+        found.iter().filter(|o| o.key.ends_with(".jsonl.gz")).count()
+    };
+    let open = reopened().await;
+    open.rows.add(row.clone());
+    hands.shut("main");
+    for _ in 0..500 {
+        if written(&open).await == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((written(&open).await, open.rows.len()), (1, 0));
+    // The store fails just then; and a job ends later still.
+    let open = reopened().await;
+    open.rows.add(row.clone());
+    std::fs::rename(&folder, &away).unwrap();
+    hands.shut("main");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    open.rows.add(row);
+    drop(open);
+    std::fs::rename(&away, &folder).unwrap();
+    assert_eq!(reopened().await.rows.len(), 2, "lines are lost");
+}
+
+#[tokio::test]
+async fn lines_whose_writing_is_broken_off_wait_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = open(folder.path());
+    open.rows.add(deleted(run(), Needed::Facts(Redaction::default())).await.remove(0));
+    let mut writing = Box::pin(open.flush(jiff::Timestamp::now().into()));
+    assert!(futures::poll!(&mut writing).is_pending());
+    assert_eq!(open.rows.len(), 0);
+    drop(writing);
+    assert_eq!(open.rows.len(), 1, "the line is lost");
+}
+
+#[tokio::test]
+async fn the_line_of_a_delete_without_an_answer_is_written_when_its_run_is_seen_gone() {
+    let object = run();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let answer = if *request.method() == Method::GET { Ok(object.clone()) } else { Err("connection reset") };
+        async move { answer.map(|object| Response::new(Body::from(object.to_string().into_bytes()))) }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new(Client::new(service, "default"), Arc::default(), LastLook::default());
+    let place = open(folder.path());
+    hands.open("main", Some(Arc::clone(&place)));
+    let job = |task| Job { ticket: JobTicket(1), target: target(), task };
+    let needed = Needed::Facts(Redaction::default());
+    let Outcome::Examined(live, _) = hands.perform(job(Task::Examine { needed }), hands.look.now()).await else {
+        panic!("not examined")
+    };
+    let task = Task::Delete {
+        resource_version: live.resource_version.clone(),
+        permit: Permit::of_test(),
+        policy: "WorkflowPolicy/etl/p".to_owned(),
+        told: live.facts.map(|facts| ("main".to_owned(), facts)),
+    };
+    let outcome = hands.perform(job(task), hands.look.now()).await;
+    assert!(matches!(outcome, Outcome::Unanswered(_)), "{outcome:?}");
+    assert_eq!(place.rows.len(), 0);
+    for _ in 0..2 {
+        hands.perform(job(Task::Record), hands.look.now()).await;
+        assert_eq!(place.rows.len(), 1, "once");
+    }
+}
+
+#[tokio::test]
+async fn an_offloaded_run_is_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut object = run();
+    object["status"]["offloadNodeStatusVersion"] = json!("fnv:1");
+    let hands = Hands::new(client(object), Arc::default(), LastLook::default());
+    hands.open("main", Some(open(folder.path())));
+    let (location, redaction) = ("main".to_owned(), Redaction::default());
+    let task = Task::Archive { location, redaction, events: false, stuck_seconds: None };
+    let outcome = hands.perform(Job { ticket: JobTicket(1), target: target(), task }, hands.look.now()).await;
+    assert!(matches!(outcome, Outcome::NotArchivable(KeepReason::Offloaded, _)), "{outcome:?}");
 }

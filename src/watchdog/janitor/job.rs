@@ -1,11 +1,13 @@
 //! What the shell does for the janitor, and what comes of it.
 
 use super::run::{Finished, Mark};
-use crate::api::policy::Redaction;
+use crate::api::policy::{Redaction, SourceKind};
 use crate::api::reasons::{KeepReason, LocationReason};
-use crate::api::workflow::Secs;
+use crate::api::workflow::{Secs, Workflow};
 use crate::archive::facts::RunFacts;
 use crate::archive::verify::VerifiedArchive;
+use crate::watchdog::facts::{Run, Uid};
+use crate::watchdog::project;
 
 /// Tells the outcome of a job apart from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,6 +53,8 @@ pub enum Task {
         /// Without an archive: the location whose catalogue tells of it all the same, and what is known of the run.
         told: Option<(String, Box<RunFacts>)>,
     },
+    /// The run has gone by a delete of ours that was not answered: the catalogue tells of it.
+    Record,
 }
 
 /// What an examination is to bring.
@@ -137,10 +141,29 @@ pub struct Live {
     pub resource_version: String,
     /// `None` when it has not finished (any more).
     pub finished: Option<Finished>,
+    /// What tells which policy governs it: its labels may be others than the watch has brought so far.
+    pub labels: Vec<(String, String)>,
+    pub template: Option<(SourceKind, String)>,
     /// Argo would delete artifacts together with it.
     pub artifacts_go: bool,
     /// Where they were asked for.
     pub facts: Option<Box<RunFacts>>,
+}
+
+impl Live {
+    /// Reads what a GET has brought.
+    pub fn read(workflow: &Workflow<'_>, text: &str) -> Self {
+        let run = Run { uid: Uid::parse(&workflow.meta.uid).0, started: workflow.status.started };
+        Self {
+            uid: workflow.meta.uid.to_string(),
+            resource_version: workflow.meta.resource_version.to_string(),
+            finished: Finished::read(workflow, run),
+            labels: project::labels(workflow).map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            template: project::template_of(workflow).map(|(kind, name)| (kind, name.to_owned())),
+            artifacts_go: text.contains(ARTIFACTS_GO),
+            facts: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -156,6 +179,8 @@ pub enum Outcome {
     /// The store failed.
     Store(LocationReason, String),
     Deleted,
+    /// A delete was sent, and whether it was done isn't known: no answer, or one that says nothing about it.
+    Unanswered(String),
     /// It changed meanwhile (409), or is another run by now.
     Changed,
     /// It is not there any more.

@@ -137,6 +137,9 @@ impl Watchdog {
         if let Some(stop) = self.nothing_now(policy, entry, now) {
             return stop;
         }
+        if let Some(why) = self.deaf(now) {
+            return blocked(KeepReason::Blind, &why);
+        }
         if self.index.get(slot).is_none_or(|f| self.policies.is_outdated(f.epoch)) {
             return blocked(KeepReason::Changed, "policies have changed; all workflows are being read again");
         }

@@ -8,13 +8,15 @@
 //!
 //! `run` is what is remembered of a finished run, `rules` what its policy says, `judge` one pure decision, `work` hands
 //! out jobs and takes their outcomes, `budget` counts deletes in a sliding window, `groups` knows the newest of each
-//! template, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
+//! template, `hearing` whether rules still reach us, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
 //! Marks on workflows are hints: only a proof made right before it unlocks a delete.
 
 pub mod budget;
 mod groups;
+mod hearing;
 pub mod job;
 mod judge;
+mod parting;
 pub mod plan;
 pub mod rules;
 pub mod run;
@@ -36,7 +38,9 @@ use crate::api::reasons::KeepReason;
 use crate::api::workflow::{Secs, Workflow};
 use budget::Spent;
 use groups::Groups;
+use hearing::Hearing;
 use job::{JobTicket, Kept};
+use parting::Parting;
 use run::Finished;
 
 /// How far a finished run is.
@@ -101,12 +105,15 @@ pub struct Janitor {
     pub(crate) places: BTreeMap<String, Place>,
     /// Namespaces with a hold, and what it says.
     held: HashMap<String, String>,
+    /// Whether what decides about deletes is still heard.
+    hearing: Hearing,
     /// Runs that Argo deletes before they can be archived.
     pub(super) sooner: sooner::Sooner,
     jobs: HashMap<JobTicket, Slot>,
     next_job: u64,
     /// Runs that we have told the API server to delete.
     deleting: HashSet<Uid>,
+    parting: Parting,
     /// When we began to lead: budgets have no ledger from before.
     led_since: Secs,
 }
@@ -206,7 +213,13 @@ impl Watchdog {
     pub(super) fn janitor_gone(&mut self, slot: Slot, facts: &Facts) {
         let entry = self.janitor.forget(slot);
         let ours = self.janitor.deleting.remove(&facts.uid);
-        if ours || !self.leading || !self.synced {
+        if !self.leading || !self.synced {
+            return;
+        }
+        if ours {
+            if let Some(entry) = &entry {
+                self.parted(entry, facts);
+            }
             return;
         }
         // A run that was never archived and is no more: of finished ones the governor is known, of others it is asked.
@@ -268,6 +281,7 @@ impl Watchdog {
         self.janitor.led_since = if leading { now.max(1) } else { 0 };
         self.janitor.spent.clear();
         self.janitor.jobs.clear();
+        self.janitor.parting = Parting::default();
         for entry in self.janitor.entries.values_mut() {
             entry.job = None;
         }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::Stage;
+use super::{Entry, Stage};
 use crate::api::policy::{RetentionBlock, RetentionStatus};
 use crate::api::reasons::{EventReason, KeepReason};
 use crate::api::workflow::Secs;
 use crate::watchdog::effect::{Note, Reference};
+use crate::watchdog::facts::Facts;
 use crate::watchdog::index::Slot;
 use crate::watchdog::{Watchdog, instant};
 
@@ -83,7 +84,10 @@ impl Watchdog {
 
     /// The run, and the policy that governs it.
     pub(super) fn references(&self, slot: Slot) -> Option<(Reference, Reference)> {
-        let (facts, entry) = (self.index.get(slot)?, self.janitor.entries.get(&slot)?);
+        self.references_of(self.index.get(slot)?, self.janitor.entries.get(&slot)?)
+    }
+
+    pub(super) fn references_of(&self, facts: &Facts, entry: &Entry) -> Option<(Reference, Reference)> {
         let policy = self.policies.get(entry.policy)?;
         let workflow = Reference {
             api_version: "argoproj.io/v1alpha1".to_owned(),

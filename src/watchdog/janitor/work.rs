@@ -8,18 +8,32 @@ use crate::api::policy::CleanupRequire;
 use crate::api::reasons::{KeepReason, Mode};
 use crate::api::workflow::Secs;
 use crate::archive::verify::VerifiedArchive;
+use crate::mutant;
 use crate::watchdog::Watchdog;
+use crate::watchdog::facts::Facts;
 use crate::watchdog::index::Slot;
 
 /// A job that failed is tried again after this, doubled up to `LONGEST`, spread by the run's own number.
 const FIRST_RETRY: Secs = 5;
 const LONGEST: Secs = 600;
 
+/// The run that these facts are of.
+pub(super) fn target_of(facts: &Facts) -> Target {
+    Target {
+        namespace: facts.kin.namespace.to_string(),
+        name: facts.name.to_string(),
+        uid: facts.uid_text(),
+        started: facts.started,
+        finished: facts.finished,
+    }
+}
+
 impl Watchdog {
     /// When a job may be due by time alone.
     pub fn next_job_due(&self) -> Option<Secs> {
         let free = self.may_work() && self.janitor.jobs.len() < self.config.max_jobs;
-        self.janitor.agenda.first().map(|(at, ..)| *at).filter(|_| free)
+        let record = (!self.janitor.parting.records.is_empty()).then_some(0);
+        record.or_else(|| self.janitor.agenda.first().map(|(at, ..)| *at)).filter(|_| free)
     }
 
     fn may_work(&self) -> bool {
@@ -30,6 +44,9 @@ impl Watchdog {
     pub fn next_job(&mut self, now: Secs) -> Option<Job> {
         if !self.may_work() || self.janitor.jobs.len() >= self.config.max_jobs {
             return None;
+        }
+        if let Some(target) = self.janitor.parting.records.pop_front() {
+            return Some(Job { ticket: self.ticket(), target, task: Task::Record });
         }
         while let Some((at, _, slot)) = self.janitor.agenda.first().copied() {
             if at > now {
@@ -48,7 +65,7 @@ impl Watchdog {
         let verdict = self.janitor_verdict(slot, entry, now);
         let own = match &verdict {
             Verdict::Blocked(KeepReason::Hold, ..) => entry.run.held,
-            Verdict::Blocked(reason, ..) => matches!(reason, KeepReason::ArgoArchivePending | KeepReason::Offloaded),
+            Verdict::Blocked(KeepReason::ArgoArchivePending, ..) => true,
             _ => false,
         };
         let task = match verdict {
@@ -58,7 +75,11 @@ impl Watchdog {
                 return None;
             }
             Verdict::Blocked(reason, text, at) => {
+                let first = reason == KeepReason::Offloaded && !entry.told.failed;
                 self.block(slot, reason, &text);
+                if first {
+                    self.say(slot, &Say::Failed(text.clone()));
+                }
                 self.janitor.look(slot, at);
                 // What keeps all runs of a policy is in its status; what keeps this one is said where it is looked for.
                 if own {
@@ -112,23 +133,21 @@ impl Watchdog {
     }
 
     fn start(&mut self, slot: Slot, task: Task) -> Option<Job> {
-        let facts = self.index.get(slot)?;
-        let target = Target {
-            namespace: facts.kin.namespace.to_string(),
-            name: facts.name.to_string(),
-            uid: facts.uid_text(),
-            started: facts.started,
-            finished: facts.finished,
-        };
-        self.janitor.next_job += 1;
-        let ticket = JobTicket(self.janitor.next_job);
+        let target = target_of(self.index.get(slot)?);
+        let ticket = self.ticket();
         self.janitor.jobs.insert(ticket, slot);
         self.janitor.entries.get_mut(&slot)?.job = Some(ticket);
         Some(Job { ticket, target, task })
     }
 
+    fn ticket(&mut self) -> JobTicket {
+        self.janitor.next_job += 1;
+        JobTicket(self.janitor.next_job)
+    }
+
     /// A job has ended; a delete that it has made possible comes back at once.
     pub fn job_ended(&mut self, ticket: JobTicket, outcome: Outcome, now: Secs) -> Option<Job> {
+        self.delete_ended_late(ticket, &outcome);
         let slot = self.janitor.jobs.remove(&ticket)?;
         // The run may have been retried, deleted or put under another policy meanwhile: then this is of no more use.
         let entry = self.janitor.entries.get_mut(&slot).filter(|e| e.job == Some(ticket))?;
@@ -148,13 +167,13 @@ impl Watchdog {
             }
             Outcome::NotArchivable(reason, text) => {
                 self.block(slot, reason, &text);
-                self.say(slot, &Say::Failed(text));
+                self.say(slot, &Say::Failed(text.clone()));
                 // As it is now it won't do; a change of it is looked at at once.
                 self.janitor.look(slot, now.saturating_add(3600));
             }
             Outcome::Store(reason, text) => {
                 self.block(slot, KeepReason::ArchiveFailed, &format!("{reason}: {text}"));
-                self.say(slot, &Say::Failed(text));
+                self.say(slot, &Say::Failed(text.clone()));
                 self.again(slot, now);
             }
             Outcome::Deleted => self.say(slot, &Say::Deleted),
@@ -170,6 +189,11 @@ impl Watchdog {
                 self.block(slot, KeepReason::Refused, &text);
                 self.say(slot, &Say::Blocked(KeepReason::Refused, text));
                 self.janitor.look(slot, now.saturating_add(LONGEST));
+            }
+            Outcome::Unanswered(text) => {
+                self.janitor.parting.unanswered.insert(entry.run.run.uid);
+                self.block(slot, KeepReason::Refused, &text);
+                self.again(slot, now);
             }
             Outcome::Failed(text) => {
                 self.block(slot, KeepReason::Refused, &text);
@@ -199,12 +223,24 @@ impl Watchdog {
     /// Judges once more, with the live object: only from here a delete comes.
     fn examined(&mut self, slot: Slot, live: &Live, proof: Option<Box<VerifiedArchive>>, now: Secs) -> Option<Job> {
         let entry = self.janitor.entries.get(&slot)?;
+        // It is there: what was sent for it and not answered was not done.
+        self.janitor.parting.unanswered.remove(&entry.run.run.uid);
         let same = live.finished.as_ref().is_some_and(|f| f.run == entry.run.run && f.finished == entry.run.finished);
         if !same {
             self.block(slot, KeepReason::Changed, "it is not the run that was looked at");
             self.again(slot, now);
             return None;
         }
+        if !self.governed_alike(slot, live) && !mutant::on("labels-of-the-watch") {
+            self.block(
+                slot,
+                KeepReason::Changed,
+                "its labels, source or outcome are others than the watch has brought",
+            );
+            self.again(slot, now);
+            return None;
+        }
+        let entry = self.janitor.entries.get(&slot)?;
         // The same judgement on what is there now, not on what the watch has brought so far.
         let mut entry = entry.clone();
         entry.run = live.finished.clone()?;
@@ -259,6 +295,17 @@ impl Watchdog {
                 told,
             },
         )
+    }
+
+    /// Whether the live object has the governing policy, the group and the outcome it is judged by. If not, it waits for
+    /// the watch, which brings the same object and with it another judgement.
+    fn governed_alike(&mut self, slot: Slot, live: &Live) -> bool {
+        let Some(namespace) = self.index.get(slot).map(|f| f.kin.namespace.clone()) else { return false };
+        let labels = self.pool.labels(live.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        let template = live.template.as_ref().map(|(kind, name)| (*kind, name.as_str()));
+        let governor = self.policies.retention_of(&namespace, &labels, template);
+        let (Some(entry), Some(run)) = (self.janitor.entries.get(&slot), &live.finished) else { return false };
+        governor == Some(entry.policy) && (run.phase, &run.group) == (entry.run.phase, &entry.run.group)
     }
 
     fn again(&mut self, slot: Slot, now: Secs) {

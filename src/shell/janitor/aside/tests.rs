@@ -123,7 +123,7 @@ fn hands(live: &str, store: &Arc<Instantly>) -> Hands {
         cluster: "default".into(),
         conditional_put: true,
     };
-    hands.open("main", Some(Arc::new(Open::new(Arc::clone(store) as Arc<dyn Store>, location))));
+    hands.open("main", Some(Arc::new(Open::new(Arc::clone(store) as Arc<dyn Store>, location, &hands.shelf))));
     hands
 }
 

@@ -13,6 +13,7 @@ fn opening(container_root: Option<&Path>) -> Opening {
     let service = tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
     let client = Client::new(service, "default");
     Opening {
+        shelf: Shelf::default(),
         read: client.clone(),
         act: client,
         clock: Arc::default(),
@@ -102,4 +103,11 @@ async fn in_a_pod_a_folder_of_the_container_is_no_place() {
         let (reason, _) = tried(&object, &ArchiveLocationStatus::default(), &opening(elsewhere)).await;
         assert_eq!(reason, LocationReason::Probed, "{elsewhere:?}");
     }
+}
+
+#[test]
+fn who_we_are_is_said_once_and_when_it_changes() {
+    let mut said = String::new();
+    let all = ["role/a", "role/a", "role/b", "role/b", "role/a"];
+    assert_eq!(all.map(|identity| introduced(&mut said, identity)), [true, false, true, false, true]);
 }

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chain;
+mod deaf;
 mod kept;
+mod live;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod parting;
 mod planned;
 mod said;
 mod sooner;
@@ -15,7 +18,6 @@ use serde_json::{Value, json};
 
 use super::Place;
 use super::job::{Job, Kept, Live, Needed, Outcome, Permit, Target, Task};
-use super::run::Finished;
 use crate::api::reasons::KeepReason;
 use crate::api::selector::Selector;
 use crate::api::validate::Context;
@@ -27,7 +29,6 @@ use crate::archive::redaction::Redaction;
 use crate::archive::store::filesystem::Filesystem;
 use crate::archive::store::{Location, LocationKind, Store as _};
 use crate::archive::verify::{VerifiedArchive, verify_for_delete};
-use crate::watchdog::facts::{Run, Uid};
 use crate::watchdog::input::{Config, Input};
 use crate::watchdog::{Watchdog, admit, instant};
 
@@ -202,15 +203,7 @@ impl Stage {
 
 fn live_of(workflow: &Value) -> Live {
     let text = workflow.to_string();
-    let read = Workflow::from_json(&text).unwrap();
-    let run = Run { uid: Uid::parse(&read.meta.uid).0, started: read.status.started };
-    Live {
-        uid: read.meta.uid.to_string(),
-        resource_version: read.meta.resource_version.to_string(),
-        finished: Finished::read(&read, run),
-        artifacts_go: text.contains("OnWorkflowDeletion"),
-        facts: None,
-    }
+    Live::read(&Workflow::from_json(&text).unwrap(), &text)
 }
 
 fn archive(mode: &str) -> Value {

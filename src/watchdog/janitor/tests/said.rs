@@ -71,14 +71,3 @@ fn what_keeps_this_one_run_is_said_of_it_once() {
     assert_eq!(stage.blocked(), "Hold");
     assert!(stage.said().iter().all(|(reason, ..)| reason != "DeleteBlocked"));
 }
-
-#[test]
-fn an_offloaded_run_says_that_it_stays() {
-    let mut stage = Stage::enforcing();
-    let mut one = run(1, 20);
-    one["status"]["offloadNodeStatusVersion"] = json!("fnv:1");
-    stage.see(&one);
-    assert!(stage.job().is_none());
-    assert_eq!(stage.blocked(), "Offloaded");
-    assert!(stage.reasons().contains(&"DeleteBlocked Workflow".to_owned()));
-}
