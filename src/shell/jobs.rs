@@ -23,11 +23,13 @@ pub struct Locations {
     tasks: BTreeMap<String, JoinHandle<()>>,
     tell: mpsc::Sender<Tried>,
     open: bool,
+    /// The name of the cluster that archives bear.
+    cluster: String,
 }
 
 impl Locations {
     pub const fn new(tell: mpsc::Sender<Tried>) -> Self {
-        Self { all: BTreeMap::new(), tasks: BTreeMap::new(), tell, open: false }
+        Self { all: BTreeMap::new(), tasks: BTreeMap::new(), tell, open: false, cluster: String::new() }
     }
 }
 
@@ -82,6 +84,10 @@ impl Loop {
             return;
         }
         let Tried { name, place, open, .. } = tried;
+        // Or the cluster had another name.
+        if open.as_ref().is_some_and(|open| open.location.cluster != self.locations.cluster) {
+            return;
+        }
         self.hands.open(&name, open);
         self.handle(Input::Place { name, place: Some(Box::new(place)) });
     }
@@ -107,6 +113,15 @@ impl Loop {
     pub(super) fn location_gone(&mut self, name: &str) {
         self.locations.all.remove(name);
         self.shut(name);
+    }
+
+    /// Archives name the cluster: when the Watchdog object gives it another name, all locations are opened anew.
+    pub(super) fn name_cluster(&mut self) {
+        let name = self.settings.as_ref().map_or_else(|| "default".to_owned(), |s| s.spec.cluster_name.clone());
+        if std::mem::replace(&mut self.locations.cluster, name.clone()) != name && self.locations.open {
+            self.close_locations();
+            self.open_locations();
+        }
     }
 
     /// Only the leader tries locations.
@@ -142,7 +157,7 @@ impl Loop {
             flush_every: self.flush_every,
             container_root: self.container_root.clone(),
             shelf: self.hands.shelf.clone(),
-            cluster: self.settings.as_ref().map_or_else(|| "default".to_owned(), |s| s.spec.cluster_name.clone()),
+            cluster: self.locations.cluster.clone(),
         };
         let task = follow_place(object.clone(), opening, self.locations.tell.clone());
         self.locations.tasks.insert(name.to_owned(), task);

@@ -183,6 +183,7 @@ impl Loop {
     pub(super) fn apply_settings(&mut self) {
         let object = self.settings.clone().map(Box::new);
         self.handle(Input::Settings(object));
+        self.name_cluster();
         self.admit_again();
         self.look_at_deletes();
         if self.namespace.is_some() {

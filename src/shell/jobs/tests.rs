@@ -91,3 +91,26 @@ async fn an_edit_that_cannot_be_read_shuts_the_location() {
     state.tried(tried("u", 3));
     assert_eq!(place(&state), Some("u"));
 }
+
+#[tokio::test]
+async fn another_name_of_the_cluster_opens_locations_anew() {
+    let mut state = state();
+    state.location(location("u", 1));
+    state.tried(tried("u", 1));
+    let watchdog = |name: &str| {
+        let object = json!({
+            "apiVersion": "unstick.dev/v1alpha1", "kind": "Watchdog", "metadata": {"name": "default"},
+            "spec": {"clusterName": name},
+        });
+        Some(serde_json::from_value(object).unwrap())
+    };
+    state.settings = watchdog("default");
+    state.apply_settings();
+    assert_eq!(place(&state), Some("u"), "it has no other name");
+    state.settings = watchdog("prod");
+    state.apply_settings();
+    assert_eq!(place(&state), None, "opened under the old name");
+    assert_eq!(state.locations.tasks.len(), 1, "it is tried again");
+    state.tried(tried("u", 1));
+    assert_eq!(place(&state), Some("u"));
+}

@@ -86,10 +86,16 @@ fn handle(
         }
         "patch" => {
             let patch = parse(content_type, "application/merge-patch+json", body)?;
-            let merged = shared.update(&target, false, |mut current| {
+            let merge_it = |mut current| {
                 merge(&mut current, &patch);
                 Ok(current)
-            })?;
+            };
+            let only_metadata = patch.as_object().is_some_and(|p| p.keys().all(|name| name == "metadata"));
+            let merged = if only_metadata && !KINDS[target.kind].status {
+                shared.update_metadata(&target, merge_it)?
+            } else {
+                shared.update(&target, false, merge_it)?
+            };
             Ok(object(StatusCode::OK, &merged))
         }
         _ => {

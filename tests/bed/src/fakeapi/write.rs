@@ -17,6 +17,9 @@ use crate::corpus::mix;
 const SYSTEM: [&str; 7] =
     ["name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"];
 
+/// How an object is read for a change, and stored after it.
+type Form = (fn(&Entry) -> Value, fn(Key, u64, &Value) -> Arc<Entry>);
+
 impl Shared {
     pub(super) fn create(&self, target: &Target, mut object: Value) -> Result<Arc<Entry>, Failure> {
         let kind = &KINDS[target.kind];
@@ -76,6 +79,15 @@ impl Shared {
         })
     }
 
+    /// Applies a patch that names nothing but metadata, of a kind without a status of its own.
+    pub(super) fn update_metadata(
+        &self,
+        target: &Target,
+        make: impl FnOnce(Value) -> Result<Value, Failure>,
+    ) -> Result<Arc<Entry>, Failure> {
+        self.update_as(target, false, (Entry::outline, Entry::outlined), make)
+    }
+
     /// Replaces the object, or applies `make` to what is there.
     pub(super) fn update(
         &self,
@@ -83,11 +95,21 @@ impl Shared {
         put: bool,
         make: impl FnOnce(Value) -> Result<Value, Failure>,
     ) -> Result<Arc<Entry>, Failure> {
+        self.update_as(target, put, (Entry::value, Entry::text), make)
+    }
+
+    fn update_as(
+        &self,
+        target: &Target,
+        put: bool,
+        (read, write): Form,
+        make: impl FnOnce(Value) -> Result<Value, Failure>,
+    ) -> Result<Arc<Entry>, Failure> {
         let kind = &KINDS[target.kind];
         let key = key(target);
         self.change(target.kind, |store, history| {
             let current = Arc::clone(store.get(target.kind, &key).ok_or_else(|| Failure::not_found(kind, &key.1))?);
-            let old = current.value();
+            let old = read(&current);
             let mut new = make(old.clone())?;
             check_identity(kind, &key, &old, &mut new, put)?;
             settle(kind, &target.sub, &old, &mut new)?;
@@ -96,7 +118,7 @@ impl Shared {
             }
             let version = store.advance();
             metadata(&mut new)?["resourceVersion"] = json!(version.to_string());
-            let entry = Entry::text(key.clone(), version, &new);
+            let entry = write(key.clone(), version, &new);
             let meta = metadata(&mut new)?;
             if meta.get("deletionTimestamp").is_some() && !has_finalizers(meta) {
                 store.remove(target.kind, Arc::clone(&entry), history);
