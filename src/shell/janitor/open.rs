@@ -92,8 +92,8 @@ impl Shelf {
     }
 }
 
-/// Lines for the catalogue that wait for their batch. What is lost of them in a crash is in the manifests: a reindex
-/// brings it back.
+/// Lines for the catalogue that wait for their batch. What is lost of them in a crash: archives are in the manifests too,
+/// and a reindex brings them back; that a run was deleted is told nowhere else.
 #[derive(Default)]
 pub struct Rows {
     waiting: Mutex<Vec<Row>>,
@@ -102,7 +102,7 @@ pub struct Rows {
 
 /// So many are written before their time: each takes some 3 KB.
 const FULL: usize = 1_000;
-/// More are not held, when the store takes none; they come with the next reindex.
+/// More are not held, when the store takes none.
 const MOST: usize = 10_000;
 
 impl Rows {
