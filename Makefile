@@ -31,7 +31,7 @@ demo: parts ## start everything, submit stuck and healthy workflows, show what u
 
 # Guards are switched off one by one first: some test must fail without each (src/mutant.rs).
 # One build for everything that follows: cargo would otherwise choose other features and compile dependencies twice.
-# The closing lines count over all test programs and name what failed.
+# The closing lines count over all test programs, say how each failure begins, and name what failed.
 test: ## all tests, those on the real API server and the real Argo included
 	$(CARGO) build --locked --workspace --bins --tests
 	$(BED) build
@@ -39,7 +39,9 @@ test: ## all tests, those on the real API server and the real Argo included
 	$(CARGO) test --locked --workspace --no-fail-fast | awk '{ print; fflush() } \
 	  /^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
 	  /^test .* FAILED$$/ { names = names "\n  " $$2 } \
-	  END { printf "\n%d passed, %d failed, %d skipped%s\n", passed, failed, ignored, names }'
+	  /^---- .* ----$$/ { take = 9 } \
+	  take { said = said "\n" substr($$0, 1, 400); take-- } \
+	  END { printf "%s\n\n%d passed, %d failed, %d skipped%s\n", said, passed, failed, ignored, names }'
 
 check: ## formatting, lints, licences and banned dependencies
 	$(CARGO) fmt --all --check

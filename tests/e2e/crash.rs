@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use unstick_bed::faultproxy::{Call, Plan, Script, plans};
+use unstick_bed::faultproxy::{Call, InStep, Plan, Script, plans};
 use unstick_bed::{FaultProxy, Operator, S3Kind, S3Server};
 
 use super::failover::leads;
@@ -30,6 +30,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a plan is tried with two that compete: the second of them may once come too late to get as far.
 const TRIES: usize = 5;
+/// How long the first of two waits for the other. Less than what a call may take (`WRITE_TIMEOUT`).
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Who acts, and on what.
 struct Scene {
@@ -110,10 +112,22 @@ impl Scene {
         Ok(())
     }
 
+    /// Two that lead meet where both must pass: at the put of the body, the mark and the delete. Else the faster one would
+    /// mostly have the run gone before the other gets as far, and there would be little to compete for.
+    fn in_step(&self) -> Option<InStep> {
+        let meets = |call: &Call| match call.method.as_str() {
+            "PUT" => call.path.ends_with(".json.gz") && site(call).is_some(),
+            "PATCH" | "DELETE" => site(call).is_some(),
+            _ => false,
+        };
+        (self.leaders > 1).then(|| self.script.in_step(self.leaders, PATIENCE, meets))
+    }
+
     /// The calls of a run in which nothing goes wrong and all who lead go the whole way.
     async fn record(&mut self, judge: &mut Judge) -> Result<Vec<Call>> {
         for _ in 0..TRIES {
             self.all_lead().await?;
+            let _step = self.in_step();
             let before = self.script.calls().len();
             self.run(judge).await?;
             self.gone(&self.operators[0]).await?;
@@ -138,12 +152,14 @@ impl Scene {
     /// Kills whoever makes that call, and has the others and a fresh one bring the run to its end. False: nobody made it.
     async fn strike(&mut self, plan: &Plan, judge: &mut Judge) -> Result<bool> {
         self.all_lead().await?;
+        let step = self.in_step();
         let mut hold = plan.hold(&self.script);
         let name = self.run(judge).await?;
         let standing = tokio::select! {
             standing = hold.reached(LIMIT) => standing?,
             over = self.over() => return over.map(|()| false),
         };
+        drop(step);
         ensure!(standing.call.path.contains(&name), "{} is not of {name}", standing.call.line());
         let mut its = None;
         for (number, operator) in self.operators.iter().enumerate() {
@@ -229,7 +245,8 @@ async fn all_plans(leaders: usize) -> Result<()> {
         let before = missed;
         while !scene.strike(plan, &mut judge).await.with_context(|| plan.name.clone())? {
             missed += 1;
-            ensure!(missed - before < tries, "{} was never struck: nobody makes that call", plan.name);
+            let last = scene.script.tail(40);
+            ensure!(missed - before < tries, "{}: nobody makes that call; the last were\n{last}", plan.name);
         }
         struck += 1;
     }

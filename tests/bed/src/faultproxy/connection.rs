@@ -79,6 +79,7 @@ async fn answer(
         fault: None,
         phase: Phase::Arrived,
     });
+    script.together(&call).await;
     if script.unfrozen().await == Go::Abandon {
         return Err(Cut::other("behind a call that was abandoned"));
     }

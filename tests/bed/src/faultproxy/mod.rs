@@ -6,6 +6,7 @@
 //!   let proxy = FaultProxy::start("s3", server.endpoint(), &script)      any number of proxies play one script
 //!   script.add(Which::put("*.json.gz").nth(2), Fault::LoseReply)         -> Rule: how often it struck, remove
 //!   script.hold(Which::delete("*"), Phase::Committed)                    -> Hold: reached() tells when a call stands there
+//!   script.in_step(2, patience, is_place)                                two programs come to the same calls together
 //!   script.clear()                                                       the fault ends
 //!   script.calls()                                                       every call in the order of its arrival
 //!   plans(&calls, site)                                                  all places to kill a program at, for a fault-free run
@@ -23,6 +24,7 @@ mod record;
 mod reply;
 mod script;
 mod sent;
+mod step;
 mod upstream;
 mod which;
 
@@ -38,6 +40,7 @@ pub use fault::{Answer, Fault};
 pub use plan::{Plan, plans};
 pub use record::{Call, Phase};
 pub use script::{Hold, Rule, Script, Standing};
+pub use step::InStep;
 pub use which::Which;
 
 use crate::{Bed, SelfSigned};

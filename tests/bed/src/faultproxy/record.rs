@@ -58,6 +58,7 @@ impl Call {
         let question = if self.query.is_empty() { "" } else { "?" };
         let code = self.status.map_or_else(|| "-".to_owned(), |s| s.to_string());
         let fault = self.fault.as_ref().map_or_else(String::new, |f| format!(" [{f}]"));
-        format!("{:3} {}{question}{} -> {code} {:?}{fault}", self.order, self.site(), self.query, self.phase)
+        let at = self.at.strftime("%T%.3f");
+        format!("{:3} {at} {}{question}{} -> {code} {:?}{fault}", self.order, self.site(), self.query, self.phase)
     }
 }

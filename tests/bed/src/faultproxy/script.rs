@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::door::Door;
 use super::fault::Fault;
 use super::record::{Call, Phase};
+use super::step::{InStep, Step};
 use super::which::Which;
 
 /// Rules, holds and the record. A clone is the same script. A program under test has one of its own, however many proxies
@@ -25,6 +26,7 @@ struct Inside {
     doors: Vec<Arc<Door>>,
     /// While a call stands after its reply, all that arrive wait for the word on it.
     frozen: Option<watch::Receiver<Option<Go>>>,
+    step: Option<Step>,
 }
 
 struct Entry {
@@ -95,6 +97,30 @@ impl Script {
         inside.rules.clear();
         for door in &inside.doors {
             door.open();
+        }
+    }
+
+    /// So many programs come to the same calls (method and path), where `is_place` says so, together: the first waits for
+    /// the others, as long as `patience` lasts. Ends with the value.
+    pub fn in_step(
+        &self,
+        programs: usize,
+        patience: Duration,
+        is_place: impl Fn(&Call) -> bool + Send + 'static,
+    ) -> InStep {
+        self.inside().step = Some(Step::new(programs, patience, is_place));
+        InStep(self.clone())
+    }
+
+    pub(super) fn end_step(&self) {
+        self.inside().step = None;
+    }
+
+    /// Returns when the others are here too, at once for a call where nobody waits.
+    pub(super) async fn together(&self, call: &Call) {
+        let wait = self.inside().step.as_mut().and_then(|step| step.comes(call));
+        if let Some((patience, told)) = wait {
+            let _ = tokio::time::timeout(patience, told).await;
         }
     }
 

@@ -184,3 +184,42 @@ async fn a_record_makes_plans() {
         standing.abandon();
     }
 }
+
+#[tokio::test]
+async fn in_step_the_first_waits_for_the_second() {
+    let (tiny, script, proxy) = pair().await;
+    let step = script.in_step(2, LIMIT, |call| call.path.starts_with("/b/"));
+    let (mut one, mut two) = (connected(&proxy).await, connected(&proxy).await);
+    ask(&mut one, "/b/k").await;
+    assert_eq!(read(&mut one).await.unwrap(), "");
+    assert!(tiny.asked().is_empty(), "it did not wait");
+    // Another call is no company, and a call elsewhere waits for nobody.
+    put(&proxy, "/c", "x").await;
+    ask(&mut two, "/b/l").await;
+    assert_eq!(read(&mut two).await.unwrap(), "");
+    let mut three = connected(&proxy).await;
+    ask(&mut three, "/b/k").await;
+    for client in [&mut one, &mut three] {
+        assert!(read(client).await.unwrap().starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(tiny.asked().len(), 3);
+    // A third is the first of the next two; all go on when the value is dropped.
+    ask(&mut one, "/b/k").await;
+    assert_eq!(read(&mut one).await.unwrap(), "");
+    drop(step);
+    for client in [&mut one, &mut two] {
+        assert!(read(client).await.unwrap().starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn in_step_nobody_waits_for_ever() {
+    let (tiny, script, proxy) = pair().await;
+    let _step = script.in_step(2, Duration::from_millis(300), |_| true);
+    let mut client = connected(&proxy).await;
+    ask(&mut client, "/b/k").await;
+    assert_eq!(read(&mut client).await.unwrap(), "");
+    assert!(tiny.asked().is_empty(), "it did not wait");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(read(&mut client).await.unwrap().starts_with("HTTP/1.1 200"));
+}
