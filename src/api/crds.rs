@@ -1,5 +1,5 @@
-//! The CRDs of this binary, generated from the Rust types: printed by `unstick crds`, kept in crds/, and compared with
-//! what a cluster has installed.
+//! The CRDs of this binary, generated from the Rust types: printed by `unstick crds`, kept in crds/. What a running
+//! operator needs of them is in schema/kinds.json.
 
 use std::sync::LazyLock;
 
@@ -48,45 +48,12 @@ pub fn yaml(crd: &Value) -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(crd)
 }
 
-/// The schema of a whole object of `kind` (`apiVersion`, `metadata` left open), as this binary knows it.
-pub fn schema_of(kind: &str) -> Option<&'static Value> {
-    all().iter().find(|crd| crd.pointer("/spec/names/kind").and_then(Value::as_str) == Some(kind)).and_then(schema)
-}
-
-/// Paths such as `spec.remediation.steps[].approval` that this binary's schema of `kind` has and the installed CRD
-/// lacks: the server would drop them without a word. Only the topmost of a missing branch is named.
-///
-/// `installed` is a `CustomResourceDefinition` as the server returns it.
-pub fn missing_fields(installed: &Value, kind: &str) -> Vec<String> {
-    let Some(known) = schema_of(kind) else { return Vec::new() };
-    let Some(there) = schema(installed) else { return vec![format!("version {VERSION} of {kind}")] };
-    let mut missing = Vec::new();
-    compare(known, there, "", &mut missing);
-    missing
-}
-
-fn schema(crd: &Value) -> Option<&Value> {
-    crd.pointer("/spec/versions")?
-        .as_array()?
-        .iter()
-        .find(|v| v.get("name").and_then(Value::as_str) == Some(VERSION))?
-        .pointer("/schema/openAPIV3Schema")
-}
-
-fn compare(known: &Value, there: &Value, path: &str, missing: &mut Vec<String>) {
-    if there.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
-        return;
-    }
-    for (field, inner) in known.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        let at = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
-        match there.get("properties").and_then(|p| p.get(field)) {
-            Some(other) => compare(inner, other, &at, missing),
-            None => missing.push(at),
-        }
-    }
-    if let (Some(inner), Some(other)) = (known.get("items"), there.get("items")) {
-        compare(inner, other, &format!("{path}[]"), missing);
-    }
+/// Kind of the objects of a CRD, and their schema.
+pub fn schema(crd: &Value) -> Option<(&str, &Value)> {
+    let kind = crd.pointer("/spec/names/kind")?.as_str()?;
+    let versions = crd.pointer("/spec/versions")?.as_array()?;
+    let ours = versions.iter().find(|version| version.get("name").and_then(Value::as_str) == Some(VERSION))?;
+    Some((kind, ours.pointer("/schema/openAPIV3Schema")?))
 }
 
 /// Takes out `nullable` (without it the server prunes a null like an absent field, so rules need not care) and the titles

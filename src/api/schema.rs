@@ -3,9 +3,14 @@
 //! The server does this too; here it serves values that reach us past an older or newer CRD, and files that no server
 //! has seen (`policy lint -f`). Covers what our generated schemas use, nothing else of JSON Schema.
 
+pub mod installed;
+pub mod tree;
+
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Map, Value};
+
+use tree::Schema;
 
 /// One breach of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +24,7 @@ pub struct Breach {
 }
 
 /// Every breach in `value`, whose own path is `path`, in the order of the schema.
-pub fn check(schema: &Value, value: &Value, path: &str) -> Vec<Breach> {
+pub fn check(schema: &Schema, value: &Value, path: &str) -> Vec<Breach> {
     let mut walk = Walk { breaches: Vec::new() };
     walk.value(schema, value, path);
     walk.breaches
@@ -46,8 +51,8 @@ impl Walk {
         self.breaches.push(Breach { field: field.to_owned(), message: message.into(), unknown: false });
     }
 
-    fn value(&mut self, schema: &Value, value: &Value, path: &str) {
-        match (schema["type"].as_str().unwrap_or_default(), value) {
+    fn value(&mut self, schema: &Schema, value: &Value, path: &str) {
+        match (&*schema.kind, value) {
             ("object", Value::Object(map)) => self.object(schema, map, path),
             ("array", Value::Array(list)) => self.array(schema, list, path),
             ("string", Value::String(text)) => self.string(schema, text, path),
@@ -60,22 +65,20 @@ impl Walk {
         }
     }
 
-    fn object(&mut self, schema: &Value, map: &Map<String, Value>, path: &str) {
-        for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            if map.get(name).is_none_or(Value::is_null) {
+    fn object(&mut self, schema: &Schema, map: &Map<String, Value>, path: &str) {
+        for name in &schema.required {
+            if map.get(&**name).is_none_or(Value::is_null) {
                 self.say(&join(path, name), "is required: add it");
             }
         }
-        self.limit(schema, "minProperties", map.len(), path, "must have at least", "entries");
-        self.limit(schema, "maxProperties", map.len(), path, "must have at most", "entries");
-        let properties = schema["properties"].as_object();
+        self.limits([schema.min_properties, schema.max_properties], map.len(), path, "entries");
         for (name, inner) in map.iter().filter(|(_, inner)| !inner.is_null()) {
             let at = join(path, name);
-            if let Some(known) = properties.and_then(|p| p.get(name)) {
+            if let Some(known) = schema.properties.as_ref().and_then(|p| p.get(name)) {
                 self.value(known, inner, &at);
-            } else if let Some(any) = schema.get("additionalProperties") {
+            } else if let Some(any) = &schema.additional_properties {
                 self.value(any, inner, &at);
-            } else if properties.is_some() {
+            } else if schema.properties.is_some() {
                 self.breaches.push(Breach {
                     field: at,
                     message: "is not a known field: correct the spelling or remove it".to_owned(),
@@ -85,18 +88,18 @@ impl Walk {
         }
     }
 
-    fn array(&mut self, schema: &Value, list: &[Value], path: &str) {
-        self.limit(schema, "minItems", list.len(), path, "must have at least", "entries");
-        self.limit(schema, "maxItems", list.len(), path, "must have at most", "entries");
+    fn array(&mut self, schema: &Schema, list: &[Value], path: &str) {
+        self.limits([schema.min_items, schema.max_items], list.len(), path, "entries");
         for (index, inner) in list.iter().enumerate() {
-            self.value(&schema["items"], inner, &format!("{path}[{index}]"));
+            if let Some(items) = &schema.items {
+                self.value(items, inner, &format!("{path}[{index}]"));
+            }
         }
-        let keys: Vec<&str> =
-            schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let unique = matches!(schema["x-kubernetes-list-type"].as_str(), Some("map" | "set"));
+        let keys = &schema.keys;
+        let unique = matches!(schema.list.as_deref(), Some("map" | "set"));
         for (index, inner) in list.iter().enumerate().filter(|_| unique) {
             let same = |other: &Value| {
-                if keys.is_empty() { other == inner } else { keys.iter().all(|k| other.get(k) == inner.get(k)) }
+                if keys.is_empty() { other == inner } else { keys.iter().all(|k| other.get(&**k) == inner.get(&**k)) }
             };
             if list[..index].iter().any(same) {
                 let what = if keys.is_empty() { "value".to_owned() } else { keys.join(" and ") };
@@ -105,45 +108,46 @@ impl Walk {
         }
     }
 
-    fn string(&mut self, schema: &Value, text: &str, path: &str) {
-        if let Some(allowed) = schema["enum"].as_array() {
-            if !allowed.iter().any(|a| a.as_str() == Some(text)) {
-                let names: Vec<_> = allowed.iter().filter_map(Value::as_str).collect();
+    fn string(&mut self, schema: &Schema, text: &str, path: &str) {
+        if !schema.values.is_empty() {
+            if !schema.values.iter().any(|a| **a == *text) {
+                let names = schema.values.join(", ");
                 self.breaches.push(Breach {
                     field: path.to_owned(),
-                    message: format!("must be one of {}, not {:?}", names.join(", "), shown(text)),
+                    message: format!("must be one of {names}, not {:?}", shown(text)),
                     unknown: true,
                 });
             }
             return;
         }
-        let length = text.chars().count();
-        self.limit(schema, "minLength", length, path, "must have at least", "characters");
-        self.limit(schema, "maxLength", length, path, "must have at most", "characters");
-        if let Some(pattern) = schema["pattern"].as_str()
+        self.limits([schema.min_length, schema.max_length], text.chars().count(), path, "characters");
+        if let Some(pattern) = &schema.pattern
             && Regex::new(pattern).is_ok_and(|r| !r.is_match(text))
         {
             self.say(path, format!("must be {}, not {:?}", meaning(pattern), shown(text)));
         }
-        if schema["format"] == "date-time" && text.parse::<Timestamp>().is_err() {
+        if schema.format.as_deref() == Some("date-time") && text.parse::<Timestamp>().is_err() {
             self.say(path, format!("must be a time such as 2026-11-21T08:00:00Z, not {:?}", shown(text)));
         }
     }
 
-    fn integer(&mut self, schema: &Value, integer: i64, path: &str) {
-        if let Some(least) = schema["minimum"].as_i64().filter(|l| integer < *l) {
+    fn integer(&mut self, schema: &Schema, integer: i64, path: &str) {
+        if let Some(least) = schema.minimum.filter(|l| integer < *l) {
             self.say(path, format!("must be at least {least}"));
         }
-        if let Some(most) = schema["maximum"].as_i64().filter(|m| integer > *m) {
+        if let Some(most) = schema.maximum.filter(|m| integer > *m) {
             self.say(path, format!("must be at most {most}"));
         }
     }
 
-    fn limit(&mut self, schema: &Value, key: &str, count: usize, path: &str, must: &str, what: &str) {
-        let Some(bound) = schema[key].as_u64().and_then(|b| usize::try_from(b).ok()) else { return };
-        let broken = if key.starts_with("min") { count < bound } else { count > bound };
-        if broken {
-            self.say(path, format!("{must} {bound} {what}, has {count}"));
+    /// `bounds`: the least and the greatest count.
+    fn limits(&mut self, bounds: [Option<u32>; 2], count: usize, path: &str, what: &str) {
+        let [least, most] = bounds.map(|bound| bound.and_then(|b| usize::try_from(b).ok()));
+        if let Some(least) = least.filter(|l| count < *l) {
+            self.say(path, format!("must have at least {least} {what}, has {count}"));
+        }
+        if let Some(most) = most.filter(|m| count > *m) {
+            self.say(path, format!("must have at most {most} {what}, has {count}"));
         }
     }
 }
@@ -170,10 +174,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::crds;
 
     fn breaches(spec: &Value) -> Vec<(String, String)> {
-        let schema = &crds::schema_of("WorkflowPolicy").unwrap()["properties"]["spec"];
+        let schema = tree::of("WorkflowPolicy").unwrap().properties.as_ref().unwrap().get("spec").unwrap();
         check(schema, spec, "spec").into_iter().map(|b| (b.field, b.message)).collect()
     }
 

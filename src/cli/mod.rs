@@ -11,6 +11,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::api::{crds, default_policy};
 
+mod afresh;
 pub mod archive;
 pub mod args;
 pub mod check;
@@ -85,7 +86,11 @@ impl Exit {
 pub fn main(parts: Parts) -> std::process::ExitCode {
     let (mut input, mut out, mut err) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut io = Io { input: &mut input, out: &mut out, err: &mut err, screen: None };
-    start(std::env::args_os().collect(), &mut io, parts).code().into()
+    let exit = match afresh::ready() {
+        Some(args) => ended(operate::run(args).map(|()| Exit::Fine), &mut io),
+        None => start(std::env::args_os().collect(), &mut io, parts),
+    };
+    exit.code().into()
 }
 
 /// Runs one command line; `args[0]` is the program's own name.
@@ -96,7 +101,13 @@ pub fn start(args: Vec<OsString>, io: &mut Io<'_>, parts: Parts) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage(&error, io),
     };
-    match dispatch(cli, program, io, parts) {
+    let exit = dispatch(cli, program, io, parts);
+    ended(exit, io)
+}
+
+/// How the command ended; what went wrong is said.
+fn ended(exit: anyhow::Result<Exit>, io: &mut Io<'_>) -> Exit {
+    match exit {
         Ok(exit) => exit,
         Err(error) => {
             // A reader that has seen enough, such as head, is no failure.

@@ -1,32 +1,26 @@
 //! Whether the installed CRDs know every field that this version knows: while they don't, Enforce is refused, for a
 //! pruned `approval` would be silent.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use http::Request;
 use kube::Client;
-use kube::api::Api;
 use tokio::sync::mpsc;
 
-use crate::api::crds;
+use crate::api::schema::installed::Installed;
 
-/// Kinds whose fields ask for action.
-const KINDS: [&str; 2] = ["WorkflowPolicy", "ClusterWorkflowPolicy"];
+/// Kinds whose fields ask for action, and their CRDs.
+const KINDS: [(&str, &str); 2] = [
+    ("WorkflowPolicy", "workflowpolicies.unstick.dev"),
+    ("ClusterWorkflowPolicy", "clusterworkflowpolicies.unstick.dev"),
+];
 
 /// Compares the installed CRDs with ours, once; a CRD that can't be read counts as complete, the server has it checked.
 pub fn compare(client: Client, tell: mpsc::Sender<Vec<String>>) {
     tokio::spawn(async move {
-        let api: Api<CustomResourceDefinition> = Api::all(client);
         let mut missing = Vec::new();
-        for crd in crds::all() {
-            let kind = crd["spec"]["names"]["kind"].as_str().unwrap_or_default();
-            if !KINDS.contains(&kind) {
-                continue;
-            }
-            match api.get_opt(crds::name(crd)).await {
-                Ok(Some(installed)) => {
-                    let installed = serde_json::to_value(installed).unwrap_or_default();
-                    missing.extend(crds::missing_fields(&installed, kind));
-                }
-                Ok(None) => {}
+        for (kind, name) in KINDS {
+            match installed(&client, name).await {
+                Ok(installed) => missing.extend(installed.missing_fields(kind)),
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(error) => {
                     tracing::warn!(kind, %error, "the installed CRD can't be read; whether it is current is not known");
                 }
@@ -35,4 +29,9 @@ pub fn compare(client: Client, tell: mpsc::Sender<Vec<String>>) {
         // The loop has ended when nobody listens.
         let _ = tell.send(missing).await;
     });
+}
+
+async fn installed(client: &Client, name: &str) -> Result<Installed, kube::Error> {
+    let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
+    client.request(Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?).await
 }

@@ -6,9 +6,8 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{ClusterPolicySpec, PolicySpec};
-use crate::api::crds;
 use crate::api::reasons::ConditionReason;
-use crate::api::schema::{self, Breach};
+use crate::api::schema::{self, Breach, tree};
 use crate::api::watchdog::WatchdogSpec;
 
 /// Why a spec can't be read.
@@ -57,7 +56,8 @@ impl WatchdogSpec {
 
 /// Every breach of the schema in the `spec` of an object of `kind`.
 pub fn breaches(spec: &Value, kind: &str) -> Vec<Breach> {
-    crds::schema_of(kind).map_or_else(Vec::new, |s| schema::check(&s["properties"]["spec"], spec, "spec"))
+    let known = tree::of(kind).and_then(|schema| schema.properties.as_ref()?.get("spec"));
+    known.map_or_else(Vec::new, |schema| schema::check(schema, spec, "spec"))
 }
 
 fn read<T: DeserializeOwned>(spec: &Value, kind: &str) -> Result<T, SpecError> {

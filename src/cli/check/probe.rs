@@ -1,9 +1,11 @@
 //! The checks themselves, in the order in which one would repair.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{CheckArgs, Line, leases, locations, rights};
 use crate::api::crds;
+use crate::api::schema::installed::Installed;
 use crate::api::watchdog::WatchdogSpec;
 use crate::cli::source::cluster::{Cluster, Fault};
 use crate::cli::words::{count, span};
@@ -115,7 +117,7 @@ async fn our_crds(cluster: &Cluster) -> Vec<Line> {
         let kind = crd.pointer("/spec/names/kind").and_then(Value::as_str).unwrap_or_default();
         match cluster.object(&format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")).await {
             Ok(installed) => {
-                let missing = crds::missing_fields(&installed, kind);
+                let missing = Installed::deserialize(&installed).unwrap_or_default().missing_fields(kind);
                 if !missing.is_empty() {
                     let message = format!("{name} is older than this version: it lacks {}", some(&missing));
                     lines.push(Line::fail("CRDs", message, APPLY));

@@ -11,9 +11,8 @@ use super::overlap;
 use super::places::{self, Namespaces};
 use crate::api::archive_location::ArchiveLocationSpec;
 use crate::api::policy::{ClusterPolicySpec, PolicySpec, breaches};
-use crate::api::schema;
 use crate::api::validate::{self, Context, Severity};
-use crate::api::{GROUP, VERSION, crds};
+use crate::api::{GROUP, VERSION};
 use crate::cli::columns::wrap;
 use crate::cli::screen::{Screen, Tone};
 use crate::cli::words::count;
@@ -116,8 +115,7 @@ impl Report {
             say("error", "metadata.namespace", format!("a {kind} has no namespace: remove it"));
         }
         if kind == "Watchdog" {
-            let spec = &crds::schema_of(kind).cloned().unwrap_or_default()["properties"]["spec"];
-            for breach in schema::check(spec, &object["spec"], "spec") {
+            for breach in breaches(&object["spec"], kind) {
                 say("error", &breach.field, breach.message);
             }
             return;
