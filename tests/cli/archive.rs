@@ -305,6 +305,7 @@ fn places_that_are_none_are_told() {
         ("archive list", Exit::Usage, "--location"),
         ("archive list --location . --since yesterday", Exit::Usage, "must be RFC 3339"),
         ("archive get a/b --location . --date 2026-11-21", Exit::Usage, "must be such as 20261121"),
+        ("archive verify --location . --phase Faild", Exit::Usage, "must be one of Succeeded, Failed, Error"),
         ("archive restore a/b --location . --set x", Exit::Usage, "must be NAME=VALUE"),
     ] {
         let ran = run(line, "", Screen::PLAIN);

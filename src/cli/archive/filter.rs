@@ -29,8 +29,8 @@ pub struct FilterArgs {
     /// Runs of this template or `CronWorkflow`; * stands for any text
     #[arg(help_heading = FILTERS, long, value_name = "NAME")]
     pub template: Option<String>,
-    /// Runs that ended so, such as Failed; separated by commas
-    #[arg(help_heading = FILTERS, long, value_name = "PHASE", value_delimiter = ',')]
+    /// Runs that ended so: Succeeded, Failed or Error, separated by commas; archived unfinished: Running, Pending
+    #[arg(help_heading = FILTERS, long, value_name = "PHASE", value_delimiter = ',', value_parser = phase)]
     pub phase: Vec<String>,
     /// Workflows with these labels, as in kubectl
     #[arg(help_heading = FILTERS, short = 'l', long, value_name = "LABELS")]
@@ -81,6 +81,13 @@ fn moment(text: &str) -> Result<Moment, String> {
     }
     let wrong = |_| "must be RFC 3339, such as 2026-11-21T10:00:00Z, or so long ago, such as 36h or 7d".to_owned();
     duration(text).map(Moment::Ago).map_err(wrong)
+}
+
+/// One that Argo has, whatever the case.
+fn phase(text: &str) -> Result<String, String> {
+    let known = ["Succeeded", "Failed", "Error", "Running", "Pending"];
+    let found = known.into_iter().find(|phase| phase.eq_ignore_ascii_case(text));
+    found.map(str::to_owned).ok_or_else(|| format!("must be one of {}", known.join(", ")))
 }
 
 /// Reads `NAME=VALUE`.
