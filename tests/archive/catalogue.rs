@@ -185,6 +185,7 @@ fn what_is_archived_during_a_reindex_is_in_the_new_generation() {
     }))
     .unwrap();
     assert_eq!(done.archives, 2);
+    assert!(done.missing.is_empty(), "it was stored after the archives were listed: {:?}", done.missing);
     assert_eq!(rows(&store, &Scope::default()).len(), 2);
 }
 
