@@ -9,9 +9,9 @@
 //! tells of. So whatever has expired gets no new line: archives that are gone after their time, and deletions as old as that.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use futures::StreamExt as _;
+use jiff::SignedDuration;
 
 use super::batch;
 use super::generation::{all, complete, is_whole, write};
@@ -47,7 +47,7 @@ pub struct Reindexed {
 pub struct Terms {
     pub now: Time,
     /// How long the store keeps what is put there; `None` = for ever.
-    pub expires_after: Option<Duration>,
+    pub expires_after: Option<SignedDuration>,
 }
 
 impl Terms {

@@ -35,7 +35,7 @@ pub async fn in_catalogue(place: &Place, query: &Query, io: &mut Io<'_>) -> anyh
     let mut entries = Entries::default();
     let asked = |row: Row| {
         if query.asks_for(&row) {
-            entries.add(row)
+            entries.add(row);
         }
     };
     let Some(damaged) = rows(place, query, io, asked).await? else { return Ok(None) };
@@ -104,7 +104,9 @@ pub async fn by_keys(place: &Place, query: &Query, look: Look, io: &mut Io<'_>) 
         })
         .await?;
     }
-    named.into_iter().for_each(|stem| sort(stem, None));
+    for stem in named {
+        sort(stem, None);
+    }
     list(place, &format!("{}{below}", place.layout.bodies()), &mut |object| {
         if let Some(Kind::Body(stem)) = place.layout.read(&object.key) {
             sort(stem, Some(object));

@@ -26,7 +26,8 @@ pub struct ReindexArgs {
 pub(super) async fn run(args: &ReindexArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Reindexed> {
     let place = args.place.open(global, io.err).await?;
     let bar = bar("manifests", None, io);
-    let terms = Terms { now: Time::new(Timestamp::now()), expires_after: place.expires_after };
+    let expires_after = place.expires_after.and_then(|d| d.try_into().ok());
+    let terms = Terms { now: Time::new(Timestamp::now()), expires_after };
     let mut seen = |count: usize| bar.set_position(count as u64);
     let done = reindex(place.store.as_ref(), &place.layout, terms, &mut seen).await;
     bar.finish_and_clear();
