@@ -173,7 +173,9 @@ fn of_several_none_is_guessed() {
     let many: Vec<Value> =
         (10..24).map(|minute| changed("etl", "again", &format!("2026-11-21T12:{minute}:00Z"), "Succeeded")).collect();
     let mut two = two;
-    many.iter().for_each(|wf| two.keep(wf, "prod-eu"));
+    for wf in &many {
+        two.keep(wf, "prod-eu");
+    }
     let ran = two.run("restore etl/again");
     assert!(ran.err.starts_with("error: 14 archives fit"), "{}", ran.err);
     assert!(ran.err.contains("\n  -n etl again --date 20261121_122300\n"), "the latest come first: {}", ran.err);
