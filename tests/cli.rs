@@ -3,6 +3,10 @@
 
 #[path = "cli/archive.rs"]
 mod archive;
+#[path = "cli/archive_expiry.rs"]
+mod archive_expiry;
+#[path = "cli/archive_filters.rs"]
+mod archive_filters;
 #[path = "cli/archive_told.rs"]
 mod archive_told;
 #[path = "cli/by_name.rs"]

@@ -28,6 +28,11 @@ pub fn default_policy() -> Result<ClusterPolicySpec, SpecError> {
     PARSED.clone()
 }
 
+/// The same as an object, as a server would have it.
+pub fn object() -> Value {
+    serde_saphyr::from_str(TEXT).unwrap_or_default()
+}
+
 /// The text of `policy init`: for the whole cluster, or a WorkflowPolicy for one namespace.
 pub fn init_text(namespace: Option<&str>) -> String {
     let Some(namespace) = namespace else { return TEXT.to_owned() };

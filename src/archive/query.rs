@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::catalogue::Row;
 use super::catalogue::search::Scope;
-use super::key::{read_stamp, stamp};
+use super::key::{Stem, read_stamp, stamp};
 use super::manifest::Summary;
 use crate::api::selector::Selector;
 
@@ -27,7 +27,7 @@ pub struct Query {
     pub until: Option<Timestamp>,
     pub shortest: Option<i64>,
     pub longest: Option<i64>,
-    /// The beginning of a time as in keys: `20261121`, `20261121_1015`.
+    /// The beginning of what a key has behind the name: `20261121`, `20261121_1015`, or all of it.
     pub date: Option<String>,
 }
 
@@ -65,10 +65,21 @@ impl Query {
             && self.longest.is_none()
     }
 
+    /// Whether nothing but namespace and name is asked for.
+    pub fn is_of_a_name_only(&self) -> bool {
+        self.is_answered_by_keys() && self.date.is_none() && self.since.is_none() && self.until.is_none()
+    }
+
+    /// What the name must be, where it is no pattern.
+    pub fn exact_name(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| !name.contains('*'))
+    }
+
     /// The partitions that may have an answer.
     pub fn scope(&self) -> Scope {
         let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
-        let dated = self.date.as_deref().and_then(|d| d.get(..8)).map(|d| {
+        // Of what was archived unfinished the key tells no day.
+        let dated = self.date.as_deref().and_then(|d| d.get(..8)).filter(|d| is_date(d)).map(|d| {
             let part = |range| d.get(range).unwrap_or_default();
             format!("{}-{}-{}", part(0..4), part(4..6), part(6..8))
         });
@@ -82,19 +93,35 @@ impl Query {
 
     /// Whether a line of the catalogue is asked for.
     pub fn asks_for(&self, row: &Row) -> bool {
-        let at = row.summary.finished_at.or(row.archived_at).or(row.deleted_at);
-        self.asks_for_run(&row.summary) && at.is_none_or(|at| self.asks_for_time(at.get()))
+        let at = row.summary.finished_at.or(row.archived_at).or(row.deleted_at).map(crate::api::time::Time::get);
+        let stem = row.key.rsplit('/').next().unwrap_or_default();
+        self.asks_for_run(&row.summary)
+            && at.is_none_or(|at| self.asks_for_time(at))
+            && self
+                .date
+                .as_ref()
+                .is_none_or(|date| stem.starts_with(date) || at.is_some_and(|at| stamp(at).starts_with(date)))
     }
 
-    /// Whether a time is asked for.
-    pub fn asks_for_time(&self, at: Timestamp) -> bool {
-        self.since.is_none_or(|since| at >= since)
-            && self.until.is_none_or(|until| at < until)
-            && self.date.as_ref().is_none_or(|date| stamp(at).starts_with(date.as_str()))
+    /// Whether an archive is asked for, as far as its key tells; `None` = the key doesn't tell.
+    pub fn asks_for_key(&self, stem: &Stem) -> Option<bool> {
+        if !self.asks_for_name(&stem.namespace, &stem.name) {
+            return Some(false);
+        }
+        let own = self.date.as_ref().is_none_or(|date| stem.stem.starts_with(date.as_str()));
+        match stem.parts().and_then(|parts| parts.finished) {
+            Some(at) if !own || !self.asks_for_time(at) => Some(false),
+            // Of what was archived unfinished the time of the archive counts.
+            None if !own || self.since.is_some() || self.until.is_some() => None,
+            _ => self.is_answered_by_keys().then_some(true),
+        }
     }
 
-    /// Whether a name is asked for.
-    pub fn asks_for_name(&self, namespace: &str, name: &str) -> bool {
+    fn asks_for_time(&self, at: Timestamp) -> bool {
+        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
+    }
+
+    fn asks_for_name(&self, namespace: &str, name: &str) -> bool {
         self.namespace.as_ref().is_none_or(|own| own == namespace)
             && self.name.as_ref().is_none_or(|pattern| fits(pattern, name))
     }

@@ -12,9 +12,12 @@ use super::explain::ExplainArgs;
 use super::plan::PlanArgs;
 use super::policy::PolicyCommand;
 use super::run::RunArgs;
+use super::source::Scope;
+use super::source::cluster::Cluster;
 use super::status::StatusArgs;
 use super::stuck::StuckArgs;
 use crate::api::period::Period;
+use crate::api::selector::Selector;
 
 /// Said at the end of every help text.
 pub const EXIT_CODES: &str = "\
@@ -58,6 +61,8 @@ pub enum Command {
     #[command(after_help = EXIT_CODES)]
     Explain(ExplainArgs),
     /// Show what cleanup would do with finished workflows now: needs no operator, writes nothing
+    ///
+    /// keepAtLeast and maxDeletes count all workflows, also those that -l and --policy leave out here.
     #[command(after_help = super::plan::EXIT)]
     Plan(PlanArgs),
     /// Show the state of the operator, its policies and its incidents on one screen
@@ -122,6 +127,41 @@ pub struct From {
     pub now: Option<Timestamp>,
     #[arg(long, env = "UNSTICK_NO_PROGRESS_FLOOR", value_parser = duration, default_value = "40m", hide = true)]
     pub no_progress_floor: Duration,
+}
+
+/// Which workflows.
+#[derive(Args, Clone, Debug)]
+pub struct Which {
+    /// Namespace; default: that of the context, with -f all
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// All namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// Workflows with these labels, as in kubectl
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<String>,
+}
+
+impl Which {
+    /// What is looked at in files.
+    ///
+    /// # Errors
+    /// The labels can't be read.
+    pub fn scope(&self) -> anyhow::Result<Scope> {
+        let selector = self.selector.clone().unwrap_or_default();
+        Selector::parse(&selector).map_err(|why| super::usage_error(format!("--selector: {why}")))?;
+        Ok(Scope { namespace: self.namespace.clone(), selector, name: None })
+    }
+
+    /// The same in a cluster: the namespace of the context, unless another or all are asked for.
+    pub fn scope_in(&self, cluster: &Cluster) -> anyhow::Result<Scope> {
+        let mut scope = self.scope()?;
+        if !self.all_namespaces {
+            scope.namespace.get_or_insert_with(|| cluster.namespace.clone());
+        }
+        Ok(scope)
+    }
 }
 
 /// Reads `90s`, `15m`, `36h` or `7d`.

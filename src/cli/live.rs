@@ -9,19 +9,17 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::engine::{Engine, EngineOptions};
-use crate::api::default_policy::default_policy;
-use crate::api::policy::{ClusterPolicySpec, PolicySpec, Precedence, SpecError};
-use crate::api::selector::Selector;
-use crate::api::validate::{self, Context, Problem, Severity};
+use crate::api::default_policy;
+use crate::api::validate::{Context, Severity};
 use crate::api::workflow::{Secs, Workflow};
 use crate::metrics::catalogue::catalogue;
+use crate::watchdog::admit;
 use crate::watchdog::facts::Phase;
 use crate::watchdog::index::Cover;
-use crate::watchdog::input::{Config, Input, PodSeen, PolicySeen};
+use crate::watchdog::input::{Config, Input};
 use crate::watchdog::janitor::Place;
 use crate::watchdog::janitor::job::ARTIFACTS_GO;
 use crate::watchdog::janitor::plan::{Keeper, Planned};
-use crate::watchdog::policy::{Origin, PolicyKey};
 use crate::watchdog::report::{Explanation, Finding, Totals};
 use crate::watchdog::{Watchdog, secs};
 
@@ -99,57 +97,24 @@ impl Live {
         self.watchdog.handle(input, at);
     }
 
-    fn put(&mut self, origin: Origin, read: Result<PolicySpec, SpecError>) -> Vec<Problem> {
-        let (spec, problems) = match read {
-            Ok(spec) => {
-                let context = Context { no_progress_floor: self.floor, ..Context::default() };
-                let problems = validate::check(&spec, &context);
-                (Some(spec), problems)
-            }
-            Err(e) => (
-                None,
-                vec![Problem { severity: Severity::Error, reason: e.reason, field: e.field, message: e.message }],
-            ),
-        };
-        let errors = problems.iter().filter(|p| p.severity == Severity::Error).cloned().collect();
-        self.feed(Input::Policy(Box::new(PolicySeen { origin, spec, problems, status: None })));
+    /// Read as the operator reads it; what makes it unusable is returned.
+    fn admit(&mut self, object: &Value) -> Vec<String> {
+        let context = Context { no_progress_floor: self.floor, ..Context::default() };
+        let Some(seen) = admit::policy(object, &context) else { return vec!["it has no name".to_owned()] };
+        let errors = seen.problems.iter().filter(|p| p.severity == Severity::Error).map(ToString::to_string).collect();
+        self.feed(Input::Policy(Box::new(seen)));
         errors
-    }
-}
-
-fn origin(object: &Value, namespace: Option<String>, cluster: Option<&ClusterPolicySpec>) -> Origin {
-    let meta = &object["metadata"];
-    let text = |field: &str| meta[field].as_str().unwrap_or_default().to_owned();
-    Origin {
-        key: PolicyKey { namespace, name: text("name") },
-        uid: text("uid"),
-        generation: meta["generation"].as_i64().unwrap_or_default(),
-        created: text("creationTimestamp").parse().map_or(0, secs),
-        // A selector that can't be compiled is an error of the spec already.
-        namespaces: cluster.and_then(|c| Selector::compile(&c.namespace_selector).ok()).unwrap_or_default(),
-        precedence: cluster.map_or(Precedence::Default, |c| c.precedence),
     }
 }
 
 impl Engine for Live {
     fn policy(&mut self, object: &Value) -> Vec<String> {
-        let problems = if object["kind"] == "ClusterWorkflowPolicy" {
-            let read = ClusterPolicySpec::from_value(&object["spec"]);
-            let origin = origin(object, None, read.as_ref().ok());
-            self.put(origin, read.map(|c| c.policy))
-        } else {
-            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
-            self.put(origin(object, Some(namespace), None), PolicySpec::from_value(&object["spec"]))
-        };
-        problems.iter().map(ToString::to_string).collect()
+        self.admit(object)
     }
 
     fn builtin_policy(&mut self) {
         self.builtin = true;
-        let read = default_policy();
-        let object = serde_json::json!({"metadata": {"name": "default"}});
-        let origin = origin(&object, None, read.as_ref().ok());
-        self.put(origin, read.map(|c| c.policy));
+        self.admit(&default_policy::object());
     }
 
     fn watchdog(&mut self, object: &Value) {
@@ -170,7 +135,7 @@ impl Engine for Live {
     }
 
     fn pod(&mut self, object: &Value) {
-        if let Some(pod) = pod(object) {
+        if let Some(pod) = admit::pod(object).filter(|_| is_unnoticed(object)) {
             self.feed(Input::Pod(pod));
         }
     }
@@ -236,21 +201,8 @@ impl Engine for Live {
     }
 }
 
-/// A finished pod that Argo has not taken notice of yet; `None` for any other pod.
-fn pod(object: &Value) -> Option<PodSeen> {
-    let text = |path: &str| object.pointer(path).and_then(Value::as_str);
-    let finished = matches!(text("/status/phase")?, "Succeeded" | "Failed");
-    let noticed = text("/metadata/labels/workflows.argoproj.io~1completed") != Some("false");
-    if !finished || noticed {
-        return None;
-    }
-    let ends = object.pointer("/status/containerStatuses")?.as_array()?.iter();
-    let ends = ends.filter_map(|c| c.pointer("/state/terminated/finishedAt")?.as_str()?.parse::<Timestamp>().ok());
-    Some(PodSeen {
-        namespace: text("/metadata/namespace")?.to_owned(),
-        workflow: text("/metadata/labels/workflows.argoproj.io~1workflow")?.to_owned(),
-        pod: text("/metadata/name")?.to_owned(),
-        node_id: text("/metadata/annotations/workflows.argoproj.io~1node-id")?.to_owned(),
-        finished: ends.max().map(secs)?,
-    })
+/// Whether a pod has finished and Argo has taken no notice of it yet. The operator asks the server for such only.
+fn is_unnoticed(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+        && pod["metadata"]["labels"]["workflows.argoproj.io/completed"] == "false"
 }

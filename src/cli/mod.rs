@@ -121,8 +121,8 @@ fn ended(exit: anyhow::Result<Exit>, io: &mut Io<'_>) -> Exit {
             if let Some(clap) = error.downcast_ref::<clap::Error>() {
                 return usage(clap, io);
             }
-            let _ = writeln!(io.err, "error: {error:#}");
-            Exit::Failed
+            tell(io, &format!("error: {error:#}"));
+            if error.is::<Unclear>() { Exit::Usage } else { Exit::Failed }
         }
     }
 }
@@ -133,9 +133,24 @@ fn program(name: Option<&OsString>) -> &'static str {
     if stem == "kubectl-unstick" { "kubectl unstick" } else { "unstick" }
 }
 
+/// A command that can be read in several ways: it says which, and exits as wrong usage does.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unclear(String);
+
 /// A value that can't be used.
 fn usage_error(text: String) -> anyhow::Error {
     Cli::command().error(clap::error::ErrorKind::ValueValidation, text).into()
+}
+
+/// Says an error. Sentences fit the terminal; what is indented, such as a command to copy, stays in one piece.
+fn tell(io: &mut Io<'_>, text: &str) {
+    let width = io.screen.unwrap_or_else(|| Screen::of_stdout(true)).width;
+    for line in text.lines() {
+        let sentence = !line.starts_with(' ') && width.is_some_and(|w| line.chars().count() > w);
+        let line = if sentence { columns::wrap(line, 0, 2, width) } else { line.to_owned() };
+        let _ = writeln!(io.err, "{line}");
+    }
 }
 
 /// Help and version are printed where they were asked for, errors to standard error.

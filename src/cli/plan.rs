@@ -7,16 +7,14 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::args::{From, Global, Output};
+use super::args::{From, Global, Output, Which};
 use super::emit::{self, Form};
 use super::engine::EngineOptions;
 use super::screen::Screen;
-use super::source::Scope;
 use super::source::cluster::Cluster;
 use super::source::keeping::{self, Keeping};
 use super::{Exit, Io, plan_text, say, wait};
 use crate::api::reasons::{KeepReason, Mode};
-use crate::api::selector::Selector;
 use crate::api::time::Time;
 use crate::watchdog::instant;
 use crate::watchdog::janitor::plan::{Fate, Keep, Planned};
@@ -30,20 +28,13 @@ Exit codes:
   3  the cluster or a file could not be read
   --exit-zero turns 1 into 0.";
 
-/// Flags of `unstick plan`.
+/// Flags of `unstick plan`. What is chosen by labels is shown; `keepAtLeast` and `maxDeletes` count the others too.
 #[derive(Args, Clone, Debug)]
 pub struct PlanArgs {
     #[command(flatten)]
     pub from: From,
-    /// Namespace; default: that of the context, with -f all
-    #[arg(short, long, value_name = "NS")]
-    pub namespace: Option<String>,
-    /// All namespaces
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
-    pub all_namespaces: bool,
-    /// Workflows with these labels, as in kubectl; keepAtLeast and maxDeletes count the others too
-    #[arg(short = 'l', long, value_name = "LABELS")]
-    pub selector: Option<String>,
+    #[command(flatten)]
+    pub which: Which,
     /// Workflows under this policy: NAME, or cluster/NAME
     #[arg(long, value_name = "POLICY")]
     pub policy: Option<String>,
@@ -146,19 +137,13 @@ pub struct Seen {
 
 /// Runs it.
 pub fn run(args: &PlanArgs, global: &Global, screen: Screen, program: &str, io: &mut Io<'_>) -> anyhow::Result<Exit> {
-    let selector = args.selector.clone().unwrap_or_default();
-    if let Err(why) = Selector::parse(&selector) {
-        return Err(super::usage_error(format!("--selector: {why}")));
-    }
-    let mut scope = Scope { namespace: args.namespace.clone(), selector, name: None };
+    let mut scope = args.which.scope()?;
     let floor = i64::try_from(args.from.no_progress_floor.as_secs()).unwrap_or(i64::MAX);
     let options = EngineOptions { no_progress_floor: floor };
     let keeping = if args.from.files.is_empty() {
         wait(async {
             let cluster = Cluster::open(global, None).await?;
-            if scope.namespace.is_none() && !args.all_namespaces {
-                scope.namespace = Some(cluster.namespace.clone());
-            }
+            scope = args.which.scope_in(&cluster)?;
             keeping::from_cluster(options, &cluster, &scope, args.from.now, io.err).await
         })?
     } else {

@@ -23,7 +23,8 @@ pub fn render(items: &[PlanItem], seen: &Seen, bare: bool, screen: Screen, progr
     out.push_str(&first(items, seen, screen));
     out.push_str(&kept(items, seen, screen));
     closing(&mut out, items, seen, screen, program);
-    out
+    // Each part has an empty line before it; there may be none to stand before the first.
+    out.trim_start_matches('\n').to_owned()
 }
 
 /// A line for each workflow.

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::args::{From, Output, duration};
+use super::args::{From, Output, Which, duration};
 use super::columns::{Cell, Column, table, wrap};
 use super::screen::{Screen, Tone};
 use super::words::{self, seconds_since, span, waiting_for};
@@ -22,15 +22,8 @@ use crate::watchdog::report::{Finding, Holding, Totals};
 pub struct StuckArgs {
     #[command(flatten)]
     pub from: From,
-    /// Namespace; default: that of the context, with -f all
-    #[arg(short, long, value_name = "NS")]
-    pub namespace: Option<String>,
-    /// All namespaces
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
-    pub all_namespaces: bool,
-    /// Workflows with these labels, as in kubectl
-    #[arg(short = 'l', long, value_name = "LABELS")]
-    pub selector: Option<String>,
+    #[command(flatten)]
+    pub which: Which,
     /// Only what has been so for at least this long, such as 90m, 36h or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older: Option<Duration>,

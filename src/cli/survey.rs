@@ -13,7 +13,6 @@ use super::source::cluster::Cluster;
 use super::source::{Scope, Survey, load};
 use super::stuck::{self, Look, StuckArgs};
 use super::{Exit, Io, explain, explain_text, form, say, wait};
-use crate::api::selector::Selector;
 use crate::watchdog::report::{Explanation, Finding, Standing, Totals};
 
 type MakeEngine = fn(EngineOptions) -> anyhow::Result<Box<dyn Engine>>;
@@ -32,11 +31,7 @@ pub fn stuck(
     io: &mut Io<'_>,
     engine: MakeEngine,
 ) -> anyhow::Result<Exit> {
-    let selector = args.selector.clone().unwrap_or_default();
-    if let Err(why) = Selector::parse(&selector) {
-        return Err(super::usage_error(format!("--selector: {why}")));
-    }
-    let mut scope = Scope { namespace: args.namespace.clone(), selector, name: None };
+    let scope = args.which.scope()?;
     if !args.from.files.is_empty() {
         let survey =
             load::from_files(make(engine, &args.from)?, &args.from.files, &scope, args.from.now, io.input, io.err)?;
@@ -46,9 +41,7 @@ pub fn stuck(
     }
     wait(async {
         let cluster = Cluster::open(global, None).await?;
-        if scope.namespace.is_none() && !args.all_namespaces {
-            scope.namespace = Some(cluster.namespace.clone());
-        }
+        let scope = args.which.scope_in(&cluster)?;
         let mut last = None;
         let mut sink = std::io::sink();
         loop {

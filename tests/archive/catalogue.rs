@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use unstick::archive::catalogue::generation::{append, current};
-use unstick::archive::catalogue::reindex::reindex;
+use unstick::archive::catalogue::reindex::{Terms, reindex};
 use unstick::archive::catalogue::row::{Deletion, Row};
 use unstick::archive::catalogue::search::{Entries, Scope, batches, read};
 use unstick::archive::gzip;
@@ -35,6 +35,10 @@ fn rows(store: &Memory, scope: &Scope) -> Vec<Row> {
         }
         all
     })
+}
+
+fn terms() -> Terms {
+    Terms { now: now(), expires_after: None }
 }
 
 fn added(store: &Memory, rows: &[Row]) {
@@ -135,7 +139,7 @@ fn a_reindex_finds_every_archive_and_keeps_every_deletion() {
     let copied = store.objects.lock().unwrap()[&kept[1].row.manifest_key].bytes.clone();
     store.set("workflow-archives-index/manifests/etl/other/20261101_000000_0123456789ab.manifest.json", copied);
     let mut seen = 0;
-    let done = wait(reindex(&store, &location().layout, now(), &mut |n| seen = n)).unwrap();
+    let done = wait(reindex(&store, &location().layout, terms(), &mut |n| seen = n)).unwrap();
     assert_eq!((done.generation, done.archives, done.deletions, done.damaged.len(), seen), (2, 250, 1, 2, 252));
     assert_eq!(wait(current(&store, &location().layout)).unwrap(), Some(2));
     let mut found = rows(&store, &Scope::default());
@@ -151,9 +155,9 @@ fn a_reindex_that_failed_is_never_taken_for_whole() {
     let kept = kept_in(&store, &run("etl", "load", 21)).unwrap();
     added(&store, std::slice::from_ref(&kept.row));
     store.trick(Call::Put, "_complete", 1, Trick::Refuse(Fault::Timeout));
-    assert!(wait(reindex(&store, &location().layout, now(), &mut |_| ())).is_err());
+    assert!(wait(reindex(&store, &location().layout, terms(), &mut |_| ())).is_err());
     assert_eq!(wait(current(&store, &location().layout)).unwrap(), Some(1));
-    let done = wait(reindex(&store, &location().layout, now(), &mut |_| ())).unwrap();
+    let done = wait(reindex(&store, &location().layout, terms(), &mut |_| ())).unwrap();
     assert_eq!(done.generation, 3, "what was begun is left alone");
     assert_eq!(rows(&store, &Scope::default()), [kept.row]);
 }
@@ -165,7 +169,7 @@ fn what_is_archived_during_a_reindex_is_in_the_new_generation() {
     let first = kept_in(&store, &run("etl", "first", 21)).unwrap();
     added(&store, std::slice::from_ref(&first.row));
     let mut late = None;
-    let done = wait(reindex(&store, &location().layout, now(), &mut |n| {
+    let done = wait(reindex(&store, &location().layout, terms(), &mut |n| {
         // When the manifests were listed: another one, whose line goes into the old generation.
         if n == 1 && late.is_none() {
             late = Some(std::thread::scope(|s| {
@@ -181,6 +185,7 @@ fn what_is_archived_during_a_reindex_is_in_the_new_generation() {
     }))
     .unwrap();
     assert_eq!(done.archives, 2);
+    assert!(done.missing.is_empty(), "it was stored after the archives were listed: {:?}", done.missing);
     assert_eq!(rows(&store, &Scope::default()).len(), 2);
 }
 
@@ -195,7 +200,7 @@ fn overlapping_reindexes_lose_no_deletion() {
     // The other has begun generation 2.
     store.set("workflow-archives-index/catalogue/g=2/cluster=x/namespace=y/date=2026-11-21/begun", "x");
     let mut whole = false;
-    let own = wait(reindex(&store, &layout, now(), &mut |_| {
+    let own = wait(reindex(&store, &layout, terms(), &mut |_| {
         if !std::mem::replace(&mut whole, true) {
             store.set("workflow-archives-index/catalogue/g=2/_complete", "x");
             std::thread::scope(|s| s.spawn(|| added(&store, &[gone(0, "one"), gone(1, "two")])).join().unwrap());
@@ -212,7 +217,7 @@ fn overlapping_reindexes_lose_no_deletion() {
     };
     assert_eq!(told(), ["one", "two"]);
     // Carried on and on, each stays one line.
-    assert_eq!(wait(reindex(&store, &layout, now(), &mut |_| ())).unwrap().deletions, 2);
+    assert_eq!(wait(reindex(&store, &layout, terms(), &mut |_| ())).unwrap().deletions, 2);
     assert_eq!(told(), ["one", "two"]);
 }
 

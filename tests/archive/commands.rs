@@ -130,3 +130,44 @@ fn what_is_archived_while_verify_lists_is_not_missing() {
         }
     }
 }
+
+/// A bucket keeps archives for seven years unless it is said: what is gone after that isn't told as lost.
+#[test]
+fn what_a_bucket_has_let_go_after_its_time_is_expired() {
+    let memory = Memory::new();
+    let kept = kept_in(&memory, &done()).unwrap();
+    let mut objects = memory.objects.lock().unwrap().clone();
+    objects.remove(&kept.key);
+    let manifest = String::from_utf8(objects[&kept.row.manifest_key].bytes.to_vec()).unwrap();
+    for (archived_at, code, words) in [
+        ("2016-11-22T08:00:00Z", 0, "0 fine, 0 not, 1 expired by the bucket's lifecycle\n"),
+        ("2099-11-22T08:00:00Z", 1, "0 fine, 1 not\n"),
+    ] {
+        let manifest = manifest.replace("2026-11-22T08:00:00Z", archived_at);
+        assert!(manifest.contains(archived_at));
+        let key = kept.row.manifest_key.clone();
+        let server = Server::start(move |asked| {
+            let target = asked.target.replace("%2F", "/");
+            if target.contains("list-type=2") {
+                let inside = if target.contains("-index/manifests") {
+                    format!("<Contents><Key>{key}</Key><Size>700</Size></Contents>")
+                } else {
+                    String::new()
+                };
+                return say(
+                    200,
+                    format!("<ListBucketResult><IsTruncated>false</IsTruncated>{inside}</ListBucketResult>"),
+                );
+            }
+            if target.contains(&key) { say(200, manifest.clone()) } else { refuse(404, "NoSuchKey", "none") }
+        });
+        let (exit, out, err) = unstick(&server, "verify --all", true);
+        assert_eq!(exit, code, "{archived_at}: {out}{err}");
+        assert!(out.ends_with(words), "{archived_at}: {out}{err}");
+        let name = kept.key.split('/').skip(1).take(2).collect::<Vec<_>>().join("/");
+        let (exit, out, err) = unstick(&server, &format!("get {name}"), true);
+        let (wanted, said) = if code == 0 { (0, &out) } else { (3, &err) };
+        let words = if code == 0 { "expired by the bucket's lifecycle" } else { "was deleted, or is lost" };
+        assert!(exit == wanted && said.contains(words), "{archived_at}: {out}{err}");
+    }
+}

@@ -69,17 +69,25 @@ fn of_two_with_one_time_the_later_archived_is_the_latest() {
         let key = json["key"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
         (key.strip_suffix(".json.gz").unwrap().to_owned(), ran.err)
     };
-    let (stem, err) = picked("");
+    let (stem, err) = picked("--latest");
     assert_eq!(&stem, latest);
-    let wanted = format!("3 archives; this is the latest, {latest}: --date names another, such as {middle}\n");
-    assert!(err.ends_with(&wanted), "{err}");
+    assert_eq!(err, format!("note: the latest of 3 archives: etl/load-eu-7xk2p/{latest}\n"));
+    let ran = shelf.run("get etl/load-eu-7xk2p");
+    assert_eq!(ran.exit, Exit::Usage);
+    for stem in [own, middle, latest] {
+        assert!(ran.err.contains(&format!("\n  -n etl load-eu-7xk2p --date {stem}\n")), "{}", ran.err);
+    }
     for stem in [own, middle, latest] {
         assert_eq!(picked(&format!("--date {stem}")), (stem.to_owned(), String::new()));
     }
     assert_eq!(picked("--cluster prod-eu"), (own.to_owned(), String::new()));
-    assert_eq!(&picked("--cluster prod-us --date 20261121").0, latest);
+    assert_eq!(&picked("--cluster prod-us --date 20261121 --latest").0, latest);
     let ran = shelf.run("download etl/load-eu-7xk2p --cluster nowhere");
-    assert!(ran.exit == Exit::Failed && ran.err.contains("no archive of cluster nowhere of etl/"), "{}", ran.err);
+    assert!(
+        ran.exit == Exit::Failed && ran.err.contains("no archive of etl/load-eu-7xk2p fits the filters"),
+        "{}",
+        ran.err
+    );
     assert_eq!(shelf.run("restore etl/load-eu-7xk2p --cluster prod-eu").exit, Exit::Fine);
     // What the list names is one archive each.
     shelf.run("reindex");

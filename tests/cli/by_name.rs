@@ -191,6 +191,35 @@ fn a_location_is_used_only_as_its_owner_allows() {
     assert!(ran.exit == Exit::Fine && ran.out.contains("so this copy is one more"), "{}{}", ran.out, ran.err);
 }
 
+/// A folder without the first probe of the location is an empty mount point, or another volume.
+#[test]
+fn a_folder_that_is_not_the_mounted_volume_is_refused_as_the_operator_does() {
+    let world = World::new();
+    let path = world.folder.path().to_str().unwrap();
+    let fingerprint = unstick::archive::store::Fingerprint::filesystem(path, "workflow-archives").to_string();
+    let tried = |fingerprint: &str| {
+        let mut own = location(path, &json!({}));
+        own["status"] = json!({"fingerprint": fingerprint, "firstProbe": "2026-01-02"});
+        world.put(&format!("{OURS}/archivelocations/main"), own);
+    };
+    tried(&fingerprint);
+    let ran = world.server.run("archive now etl/load-eu-7xk2p");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failed, ""), "{}", ran.err);
+    assert!(ran.err.contains("ArchiveLocation main: ") && ran.err.contains("since 2026-01-02"), "{}", ran.err);
+    assert!(ran.err.contains("NotMounted: mount the volume at the path of the location"), "{}", ran.err);
+    assert!(world.files("").is_empty());
+    // The probe of another place says nothing of this one.
+    tried("another");
+    assert_eq!(world.server.run("archive now etl/load-eu-7xk2p").exit, Exit::Fine);
+    // Mounted: its first probe is there.
+    tried(&fingerprint);
+    let probe = world.folder.path().join("workflow-archives-index/probe");
+    fs::create_dir_all(&probe).unwrap();
+    fs::write(probe.join("2026-01-02"), "probed").unwrap();
+    let ran = world.server.run("archive now etl/load-eu-7xk2p");
+    assert!(ran.exit == Exit::Fine && ran.out.contains("ARCHIVED ALREADY"), "{}{}", ran.out, ran.err);
+}
+
 /// A copy is never replaced, so what isn't known to be harmless isn't stored.
 #[test]
 fn whose_rules_are_not_known_is_not_archived() {

@@ -127,6 +127,7 @@ fn a_quiet_cluster_says_so() {
     let bare = json!({"apiVersion": "v1", "kind": "List", "items": workflows()}).to_string();
     let ran = run("plan -f -", &bare, Screen::PLAIN);
     assert!(ran.out.contains("Nothing would be deleted: no policy has archive or cleanup."), "{}", ran.out);
+    assert!(ran.out.starts_with("KEPT  REASON"), "no empty line first: {}", ran.out);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use unstick::archive::canonical::canonical;
 use unstick::archive::catalogue::generation::append;
-use unstick::archive::catalogue::reindex::reindex;
+use unstick::archive::catalogue::reindex::{Terms, reindex};
 use unstick::archive::catalogue::{Deletion, Row};
 use unstick::archive::keep::{KeepOptions, keep};
 use unstick::archive::key::Layout;
@@ -154,7 +154,8 @@ async fn duckdb_answers_the_five_questions() {
     fill(&store, &location).await;
     check(folder.path());
     // Made anew from the manifests it says the same.
-    let made = reindex(&store, &location.layout, time("2026-11-22T08:00:00Z"), &mut |_| {}).await.unwrap();
+    let terms = Terms { now: time("2026-11-22T08:00:00Z"), expires_after: None };
+    let made = reindex(&store, &location.layout, terms, &mut |_| {}).await.unwrap();
     assert_eq!((made.generation, made.archives, made.damaged.len()), (2, RUNS.len(), 0), "{made:?}");
     check(folder.path());
 }

@@ -39,6 +39,13 @@ pub struct ArchiveLocationStatus {
     pub last_probe_time: Option<Time>,
 }
 
+impl ArchiveLocationStatus {
+    /// The day of the first probe, while the location is still the place (by its fingerprint) that it was of.
+    pub fn first_probe_at(&self, fingerprint: &str) -> Option<&str> {
+        self.first_probe.as_deref().filter(|_| self.fingerprint == fingerprint)
+    }
+}
+
 /// What the store can do, as the probe saw it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -4,10 +4,14 @@
 //! Others may write meanwhile. Whoever adds lines looks afterwards whether a newer generation has become current, and
 //! adds them there, too; what was archived before that is found by looking at the manifests once more when the new one
 //! is current.
+//!
+//! What is written anew lives as long as what is stored today, by the bucket's lifecycle: longer than the archive that it
+//! tells of. So whatever has expired gets no new line: archives that are gone after their time, and deletions as old as that.
 
 use std::collections::HashSet;
 
 use futures::StreamExt as _;
+use jiff::SignedDuration;
 
 use super::batch;
 use super::generation::{all, complete, is_whole, write};
@@ -30,8 +34,27 @@ pub struct Reindexed {
     pub generation: u32,
     pub archives: usize,
     pub deletions: usize,
-    /// Manifests that can't be read as such.
+    /// Lines left out: the bucket's lifecycle has taken what they tell of, or would have by now.
+    pub expired: usize,
+    /// Manifests and batches that can't be read as such.
     pub damaged: Vec<String>,
+    /// Archives that a manifest tells of and that are not there, though their time isn't over. They keep their lines.
+    pub missing: Vec<String>,
+}
+
+/// How a generation is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub now: Time,
+    /// How long the store keeps what is put there; `None` = for ever.
+    pub expires_after: Option<SignedDuration>,
+}
+
+impl Terms {
+    fn are_over(&self, at: Option<Time>) -> bool {
+        let end = |at: Time| at.get().checked_add(self.expires_after?).ok();
+        at.and_then(end).is_some_and(|end| end <= self.now.get())
+    }
 }
 
 /// Makes a new generation; `seen` is told how many manifests were read so far.
@@ -41,12 +64,14 @@ pub struct Reindexed {
 pub async fn reindex(
     store: &dyn Store,
     layout: &Layout,
-    now: Time,
+    terms: Terms,
     seen: &mut (dyn FnMut(usize) + Send),
 ) -> Result<Reindexed, StoreError> {
     let number = all(store, layout).await?.first().copied().unwrap_or(0) + 1;
-    let mut work = Work { store, layout, number, now, held: Vec::new(), known: HashSet::new() };
+    let (held, known, bodies) = (Vec::new(), HashSet::new(), HashSet::new());
+    let mut work = Work { store, layout, number, terms, held, known, bodies };
     let mut out = Reindexed { generation: number, ..Reindexed::default() };
+    work.bodies().await?;
     work.manifests(&mut out, seen).await?;
     work.deletions(&mut out).await?;
     work.flush().await?;
@@ -61,10 +86,12 @@ struct Work<'a> {
     store: &'a dyn Store,
     layout: &'a Layout,
     number: u32,
-    now: Time,
+    terms: Terms,
     held: Vec<Row>,
     /// Digests of keys and of lines, which are longer themselves: a million of them in 50 MB.
     known: HashSet<Digest>,
+    /// Of the keys of all archives that are there.
+    bodies: HashSet<Digest>,
 }
 
 impl Work<'_> {
@@ -78,9 +105,27 @@ impl Work<'_> {
     }
 
     async fn flush(&mut self) -> Result<(), StoreError> {
-        write(self.store, self.layout, self.number, &self.held, self.now).await?;
+        write(self.store, self.layout, self.number, &self.held, self.terms.now).await?;
         self.held.clear();
         Ok(())
+    }
+
+    async fn bodies(&mut self) -> Result<(), StoreError> {
+        let (prefix, mut token) = (self.layout.bodies(), None);
+        loop {
+            let asked = List { prefix: &prefix, after: None, token: token.as_deref(), folders: false };
+            let page = self.store.list(&asked).await?;
+            self.bodies.extend(page.objects.iter().map(|object| Digest::of(object.key.as_bytes())));
+            token = page.next;
+            if token.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether an archive is there: what was stored after the list was made is asked for by itself.
+    async fn is_there(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.bodies.contains(&Digest::of(key.as_bytes())) || self.store.head(key).await?.is_some())
     }
 
     async fn manifests(&mut self, out: &mut Reindexed, seen: &mut (dyn FnMut(usize) + Send)) -> Result<(), StoreError> {
@@ -99,12 +144,20 @@ impl Work<'_> {
                 let own = self.layout.read_manifest(&key).map(|stem| self.layout.body(&stem));
                 match found.filter(|manifest| own.as_ref() == Some(&manifest.key)) {
                     Some(manifest) => {
-                        out.archives += 1;
-                        self.hold(Row::archive(&manifest, &key)).await?;
+                        let there = self.is_there(&manifest.key).await?;
+                        if !there && self.terms.are_over(Some(manifest.archived_at)) {
+                            out.expired += 1;
+                        } else {
+                            out.archives += 1;
+                            self.hold(Row::archive(&manifest, &key)).await?;
+                        }
+                        if !there && !self.terms.are_over(Some(manifest.archived_at)) {
+                            out.missing.push(manifest.key);
+                        }
                     }
                     None => out.damaged.push(key),
                 }
-                seen(out.archives + out.damaged.len());
+                seen(out.archives + out.expired + out.damaged.len());
             }
             token = page.next;
             if token.is_none() {
@@ -126,7 +179,12 @@ impl Work<'_> {
                 let read = search::read(self.store, &listed.key).await?;
                 for row in read.rows.into_iter().filter(|row| row.record == Record::Deletion) {
                     let line = serde_json::to_string(&row).unwrap_or_default();
-                    if self.is_new(&line) {
+                    if !self.is_new(&line) {
+                        continue;
+                    }
+                    if self.terms.are_over(row.deleted_at) {
+                        out.expired += 1;
+                    } else {
                         out.deletions += 1;
                         self.hold(row).await?;
                     }

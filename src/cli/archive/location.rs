@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 
-use super::place::{ReachArgs, patient};
+use super::place::{ReachArgs, patient, told};
 use crate::api::archive_location::ArchiveLocation;
 use crate::api::percent::encode;
 use crate::archive::key::Layout;
-use crate::archive::store::Store;
+use crate::archive::store::mounted::{apart_from, as_since};
+use crate::archive::store::{Location, Store};
 use crate::cli::source::cluster::{Cluster, Fault};
 use crate::shell::janitor::connect::{self, Given, Unopened};
 
@@ -97,6 +98,22 @@ pub async fn open(
         }
     }
     connect::open(&object, given).await.map_err(|e| unopened(&object, &e))
+}
+
+/// Refuses a folder that isn't the volume the operator has tried, as the operator itself does: what is stored in an
+/// empty mount point is gone with the next mount.
+pub async fn mounted(object: &ArchiveLocation, store: &dyn Store, location: &Location) -> anyhow::Result<()> {
+    let Some(folder) = &object.spec.filesystem else { return Ok(()) };
+    let first = object.status.as_ref().and_then(|status| status.first_probe_at(location.fingerprint.as_str()));
+    let apart = match std::env::var_os("KUBERNETES_SERVICE_HOST") {
+        Some(_) => apart_from(Path::new("/"), Path::new(folder.path.as_str())),
+        None => Ok(()),
+    };
+    let as_before = match (apart, first) {
+        (Ok(()), Some(day)) => as_since(store, location, day).await,
+        (apart, _) => apart,
+    };
+    as_before.map_err(|error| anyhow!("ArchiveLocation {}: {}", named(object), told(&error)))
 }
 
 /// The keys below it.

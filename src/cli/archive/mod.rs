@@ -7,6 +7,9 @@ use super::args::{EXIT_CODES, Global, Output, Plain};
 use super::{Exit, Io, Screen, form, say, wait};
 
 pub mod download;
+pub mod expiry;
+pub mod filter;
+pub mod find;
 pub mod get;
 pub mod list;
 pub mod location;
@@ -18,52 +21,32 @@ pub mod reindex;
 pub mod restore;
 pub mod verify;
 
-use place::PlaceArgs;
+use pick::PickArgs;
 
 /// Commands on archives.
 #[derive(Debug, Subcommand)]
 pub enum ArchiveCommand {
-    /// List archived workflows by namespace, name, template, phase, label, parameter, time or duration
+    /// List archived workflows
     #[command(after_help = EXIT_CODES)]
     List(Box<list::ListArgs>),
     /// Show what is known of one archive: its manifest
     #[command(after_help = EXIT_CODES)]
-    Get(GetArgs),
-    /// Write an archived workflow out as JSON, after its digest was checked
+    Get(Box<GetArgs>),
+    /// Write archived workflows out as JSON, after their digests were checked
     #[command(after_help = EXIT_CODES)]
-    Download(download::DownloadArgs),
+    Download(Box<download::DownloadArgs>),
     /// Print (or submit) a workflow that can run again, made of an archived one
     #[command(after_help = EXIT_CODES)]
-    Restore(restore::RestoreArgs),
+    Restore(Box<restore::RestoreArgs>),
     /// Read archives anew and compare their digests
     #[command(after_help = EXIT_CODES)]
-    Verify(verify::VerifyArgs),
+    Verify(Box<verify::VerifyArgs>),
     /// Archive one finished workflow now, as the operator would; never deletes
     #[command(after_help = now::EXIT)]
     Now(Box<now::NowArgs>),
-    /// Make a new generation of the catalogue from the manifests
+    /// Make a new generation of the catalogue from the manifests: always of all, so it takes no filters
     #[command(after_help = EXIT_CODES)]
     Reindex(reindex::ReindexArgs),
-}
-
-/// Which archive.
-#[derive(Args, Clone, Debug)]
-pub struct PickArgs {
-    /// NAME or NAMESPACE/NAME
-    #[arg(value_name = "WORKFLOW")]
-    pub workflow: String,
-    /// Namespace
-    #[arg(short, long, value_name = "NS")]
-    pub namespace: Option<String>,
-    /// When it finished, or the beginning of that: 20261121, `20261121_101500`; or all of the name that its key ends
-    /// with, `20261121_101500_3f9a1c04be12`. Default: the latest
-    #[arg(long, value_name = "DATE", value_parser = pick::date_or_stem)]
-    pub date: Option<String>,
-    /// Runs of this cluster, as their manifests say
-    #[arg(long, value_name = "NAME")]
-    pub cluster: Option<String>,
-    #[command(flatten)]
-    pub place: PlaceArgs,
 }
 
 /// Flags of `unstick archive get`.
@@ -121,7 +104,7 @@ pub(super) fn run(command: ArchiveCommand, global: &Global, screen: Screen, io: 
         ArchiveCommand::Reindex(args) => {
             let done = wait(reindex::run(&args, global, io))?;
             say(io, &reindex::render(&done))?;
-            Ok(Exit::findings(!done.damaged.is_empty(), args.exit_zero))
+            Ok(Exit::findings(!(done.damaged.is_empty() && done.missing.is_empty()), args.exit_zero))
         }
     }
 }

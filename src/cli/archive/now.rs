@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::location::{self, named};
-use super::place::{ReachArgs, is_name, told};
+use super::place::{PLACE, ReachArgs, is_name, told};
 use crate::api::archive_location::{AccessMode, ArchiveLocation};
 use crate::api::percent::encode;
 use crate::api::policy::Redaction as Wanted;
@@ -55,7 +55,7 @@ pub struct NowArgs {
     pub namespace: Option<String>,
     /// Another place than that of the policy that governs the workflow: the name of an `ArchiveLocation`,
     /// `s3://BUCKET/PREFIX` or a folder
-    #[arg(long, value_name = "LOCATION")]
+    #[arg(long, help_heading = PLACE, value_name = "LOCATION")]
     pub location: Option<String>,
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -230,6 +230,7 @@ async fn target(
     let location = connect::location_of(&object, cluster_name, status.is_some_and(|c| c.conditional_put));
     let location = location.map_err(|e| location::unopened(&object, &e))?;
     let store = location::open(cluster, &object, &args.reach, err).await?;
+    location::mounted(&object, &*store, &location).await?;
     let (name, place) = (Some(named(&object).to_owned()), object.spec.bucket().to_owned());
     Ok(Target { store, location, name, place })
 }

@@ -8,21 +8,29 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
+use super::expiry::OF_A_BUCKET;
 use super::location;
 use crate::archive::key::Layout;
 use crate::archive::store::filesystem::Filesystem;
 use crate::archive::store::s3::{Limits, S3, S3Settings};
 use crate::archive::store::{Fault, Store, StoreError};
-use crate::cli::args::Global;
+use crate::cli::args::{Global, duration};
 use crate::cli::source::cluster::Cluster;
+
+/// What they stand under in help texts.
+pub const PLACE: &str = "Place";
 
 /// Where the archive is.
 #[derive(Args, Clone, Debug)]
 pub struct PlaceArgs {
     /// `s3://BUCKET/PREFIX` (credentials as the AWS tools take them), a folder (with a / in it), or the name of an
     /// `ArchiveLocation` of the cluster
-    #[arg(long, value_name = "LOCATION", env = "UNSTICK_ARCHIVE_LOCATION")]
+    #[arg(help_heading = PLACE, long, value_name = "LOCATION", env = "UNSTICK_ARCHIVE_LOCATION")]
     pub location: String,
+    /// How long the bucket's lifecycle keeps what is stored: what is gone after that is told as expired, before as
+    /// missing. Default: 2555d, as in deploy/aws, for buckets; folders keep everything
+    #[arg(help_heading = PLACE, long, value_name = "DURATION", env = "UNSTICK_ARCHIVE_EXPIRES_AFTER", value_parser = duration)]
+    pub expires_after: Option<Duration>,
     #[command(flatten)]
     pub reach: ReachArgs,
 }
@@ -31,21 +39,21 @@ pub struct PlaceArgs {
 #[derive(Args, Clone, Debug)]
 pub struct ReachArgs {
     /// Prefix of the archives where the location names none
-    #[arg(long, value_name = "PREFIX", default_value = "workflow-archives")]
+    #[arg(help_heading = PLACE, long, value_name = "PREFIX", default_value = "workflow-archives")]
     pub prefix: String,
-    /// Endpoint of a store that is not AWS's, such as <https://minio:9000>; implies path style. Default: that of the
+    /// Endpoint of a store that is not AWS's, such as `https://minio:9000`; implies path style. Default: that of the
     /// `ArchiveLocation`, else `$AWS_ENDPOINT_URL_S3`
-    #[arg(long, value_name = "URL")]
+    #[arg(help_heading = PLACE, long, value_name = "URL")]
     pub endpoint: Option<String>,
     /// Region of the bucket; default: that of the `ArchiveLocation`, else as the AWS tools find it
-    #[arg(long, value_name = "REGION")]
+    #[arg(help_heading = PLACE, long, value_name = "REGION")]
     pub region: Option<String>,
     /// Certificates to trust besides those of the system, PEM; default: those of the `ArchiveLocation`
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = PLACE, long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// The operator's namespace: there is the Secret that an `ArchiveLocation` names. Who may not read it uses
     /// credentials of their own
-    #[arg(long, env = "UNSTICK_LEASE_NAMESPACE", value_name = "NS", default_value = "unstick-system")]
+    #[arg(help_heading = PLACE, long, env = "UNSTICK_LEASE_NAMESPACE", value_name = "NS", default_value = "unstick-system")]
     pub operator_namespace: String,
 }
 
@@ -55,6 +63,8 @@ pub struct Place {
     pub layout: Layout,
     /// As commands of AWS name it; `None` for a folder.
     pub bucket: Option<String>,
+    /// When the store itself deletes what it has; `None` = never.
+    pub expires_after: Option<Duration>,
 }
 
 /// Whether a location is the name of an `ArchiveLocation`: neither a path nor a URL.
@@ -65,6 +75,12 @@ pub fn is_name(location: &str) -> bool {
 impl PlaceArgs {
     /// Prepares the store; asks a cluster only for an `ArchiveLocation`.
     pub async fn open(&self, global: &Global, err: &mut dyn Write) -> anyhow::Result<Place> {
+        let mut place = self.opened(global, err).await?;
+        place.expires_after = self.expires_after.or(place.expires_after);
+        Ok(place)
+    }
+
+    async fn opened(&self, global: &Global, err: &mut dyn Write) -> anyhow::Result<Place> {
         if !is_name(&self.location) {
             return self.reach.open(&self.location).await;
         }
@@ -74,7 +90,8 @@ impl PlaceArgs {
         let object = location::read(&cluster, &self.location).await?;
         let store = location::open(&cluster, &object, &self.reach, err).await?;
         let layout = location::layout(&object)?;
-        Ok(Place { store, layout, bucket: object.spec.s3.map(|s3| s3.bucket) })
+        let expires_after = object.spec.s3.as_ref().map(|_| OF_A_BUCKET);
+        Ok(Place { store, layout, bucket: object.spec.s3.map(|s3| s3.bucket), expires_after })
     }
 }
 
@@ -92,7 +109,7 @@ impl ReachArgs {
             );
         }
         let layout = layout(&self.prefix)?;
-        Ok(Place { store: Arc::new(Filesystem::new(path, &self.prefix)), layout, bucket: None })
+        Ok(Place { store: Arc::new(Filesystem::new(path, &self.prefix)), layout, bucket: None, expires_after: None })
     }
 
     /// Bucket and prefix of `s3://bucket/prefix`.
@@ -127,7 +144,8 @@ impl ReachArgs {
         };
         let layout = layout(prefix)?;
         let store = S3::connect(settings).await.map_err(|e| told(&e))?;
-        Ok(Place { store: Arc::new(store), layout, bucket: Some(bucket.to_owned()) })
+        let (store, bucket) = (Arc::new(store), Some(bucket.to_owned()));
+        Ok(Place { store, layout, bucket, expires_after: Some(OF_A_BUCKET) })
     }
 }
 

@@ -1,14 +1,14 @@
 //! `unstick archive restore`: a workflow that can run again.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 
-use super::PickArgs;
-use super::pick::{content, pick};
+use super::filter::parameter;
+use super::pick::{PickArgs, content, pick};
 use crate::archive::restore::{RestoreOptions, Restored, restore};
 use crate::cli::args::Global;
 use crate::cli::source::cluster::Cluster;
-use crate::cli::{Exit, Io, say, words};
+use crate::cli::{Exit, Io, Unclear, say, words};
 
 /// Flags of `unstick archive restore`.
 #[derive(Args, Clone, Debug)]
@@ -16,14 +16,14 @@ pub struct RestoreArgs {
     #[command(flatten)]
     pub pick: PickArgs,
     /// Name of the new workflow; default: one that the server generates
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
+    #[arg(long = "as", value_name = "NAME")]
+    pub new_name: Option<String>,
     /// Namespace of the new workflow; default: that of the archived one
     #[arg(long, value_name = "NS")]
     pub into: Option<String>,
     /// Value of a parameter, such as one that was redacted; may be given several times
-    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
-    pub parameters: Vec<(String, String)>,
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub set: Vec<(String, String)>,
     /// Form of what is printed
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "yaml")]
     pub output: RestoreForm,
@@ -51,19 +51,21 @@ pub enum DryRun {
     Server,
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("must be NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
 pub(super) async fn run(args: &RestoreArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Exit> {
     let place = args.pick.place.open(global, io.err).await?;
-    let picked = pick(&place, &args.pick, io).await?;
+    let picked = pick(&place, &args.pick, io).await.map_err(|error| {
+        if args.pick.filter.parameters.is_empty() || error.is::<Unclear>() {
+            return error;
+        }
+        anyhow!(
+            "{error:#}\n  -p chooses by the parameters of the run that was; --set NAME=VALUE gives the new one a value"
+        )
+    })?;
     let (_, plain) = content(&place, &picked, io).await?;
     let options = RestoreOptions {
-        name: args.name.clone(),
+        name: args.new_name.clone(),
         namespace: args.into.clone(),
-        parameters: args.parameters.iter().cloned().collect(),
+        parameters: args.set.iter().cloned().collect(),
     };
     let restored = restore(&plain, &options).with_context(|| format!("can't restore {}", picked.key))?;
     if !restored.redacted.is_empty() {
@@ -83,7 +85,7 @@ pub(super) async fn run(args: &RestoreArgs, global: &Global, io: &mut Io<'_>) ->
 
 async fn submit(args: &RestoreArgs, global: &Global, restored: &Restored, io: &mut Io<'_>) -> anyhow::Result<Exit> {
     if !restored.redacted.is_empty() && !args.keep_redacted && args.dry_run.is_none() {
-        bail!("values are missing: give parameters with -p, or print it, fill them in and submit that");
+        bail!("values are missing: give parameters with --set NAME=VALUE, or print it, fill them in and submit that");
     }
     let cluster = Cluster::open(global, None).await?;
     let namespace = restored.workflow["metadata"]["namespace"].as_str().unwrap_or_default();

@@ -1,6 +1,5 @@
 //! `unstick archive verify`: reads archives anew and compares.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -8,15 +7,17 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::expiry::{Gone, gone};
+use super::filter::FilterArgs;
+use super::find::{Hit, Look, by_keys};
 use super::place::{Place, PlaceArgs, told};
 use super::progress::bar;
 use crate::archive::canonical::LARGEST;
 use crate::archive::digest::Digest;
 use crate::archive::gzip;
-use crate::archive::key::{Kind, Stem};
+use crate::archive::key::Stem;
 use crate::archive::manifest::{self, Beside, Manifest};
-use crate::archive::query::Query;
-use crate::archive::store::{Fault, List, Listed, StoreError};
+use crate::archive::store::{Fault, Listed, StoreError};
 use crate::cli::Io;
 use crate::cli::args::{Global, Plain};
 use crate::cli::columns::{Cell, Column, table};
@@ -31,12 +32,8 @@ const AT_ONCE: usize = 8;
 pub struct VerifyArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Namespace; default: all
-    #[arg(short, long, value_name = "NS")]
-    pub namespace: Option<String>,
-    /// Workflows of this name; * stands for any text
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Read all of them
     #[arg(long, conflicts_with = "sample")]
     pub all: bool,
@@ -68,6 +65,8 @@ enum State {
     Differs,
     /// There is a manifest and no archive.
     Missing,
+    /// The same, and the bucket's lifecycle was to take it by now.
+    Expired,
     /// It can't be read before it is restored; it is there, as its manifest says.
     Cold,
     /// Written whole, without a manifest.
@@ -94,30 +93,17 @@ impl Report {
 
 pub(super) async fn run(args: &VerifyArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Report> {
     let place = args.place.open(global, io.err).await?;
-    let query = Query { namespace: args.namespace.clone(), name: args.name.clone(), ..Query::default() };
-    // Of two lists one is older: what was archived in between is in the second only. So whether something is there is
-    // asked of each archive, and the lists only name them.
-    let mut stems: BTreeMap<Stem, Option<Listed>> = BTreeMap::new();
-    let below = args.namespace.as_ref().map(|ns| format!("{ns}/")).unwrap_or_default();
-    list(&place, &format!("{}{below}", place.layout.bodies()), &mut |object| {
-        if let Some(Kind::Body(stem)) = place.layout.read(&object.key) {
-            stems.insert(stem, Some(object));
-        }
-    })
-    .await?;
-    list(&place, &format!("{}{below}", place.layout.manifests()), &mut |object| {
-        if let Some(stem) = place.layout.read_manifest(&object.key) {
-            stems.entry(stem).or_default();
-        }
-    })
-    .await?;
-    stems.retain(|stem, _| query.asks_for_name(&stem.namespace, &stem.name));
-    let of = stems.len();
-    let chosen = choose(stems, if args.all { usize::MAX } else { args.sample }, Timestamp::now());
+    let query = args.filter.query(Timestamp::now())?;
+    let hits = by_keys(&place, &query, Look::BodiesAndManifests, io).await?;
+    let of = hits.len();
+    if of == 0 {
+        writeln!(io.err, "note: no archive fits below {}", place.layout.bodies())?;
+    }
+    let chosen: Vec<Hit> = choose(hits, if args.all { usize::MAX } else { args.sample }, Timestamp::now()).collect();
     let bar = bar("archives", Some(chosen.len() as u64), io);
     let mut report = Report { read: chosen.len(), of, ..Report::default() };
     let own = &place;
-    let mut work = futures::stream::iter(chosen).map(|(stem, listed)| judge(own, stem, listed)).buffered(AT_ONCE);
+    let mut work = futures::stream::iter(chosen).map(|hit| judge(own, hit.stem, hit.listed)).buffered(AT_ONCE);
     while let Some(judged) = work.next().await {
         let (finding, bytes) = judged.map_err(|e| told(&e))?;
         report.findings.extend(finding);
@@ -128,24 +114,11 @@ pub(super) async fn run(args: &VerifyArgs, global: &Global, io: &mut Io<'_>) -> 
     Ok(report)
 }
 
-async fn list(place: &Place, prefix: &str, each: &mut dyn FnMut(Listed)) -> anyhow::Result<()> {
-    let mut token = None;
-    loop {
-        let asked = List { prefix, token: token.as_deref(), ..List::default() };
-        let page = place.store.list(&asked).await.map_err(|e| told(&e))?;
-        page.objects.into_iter().for_each(&mut *each);
-        token = page.next;
-        if token.is_none() {
-            return Ok(());
-        }
-    }
-}
-
 /// Spread evenly over all, beginning at another place each day.
-fn choose<T>(stems: BTreeMap<Stem, T>, most: usize, now: Timestamp) -> Vec<(Stem, T)> {
-    let step = stems.len().div_ceil(most.max(1)).max(1);
+fn choose<T>(all: Vec<T>, most: usize, now: Timestamp) -> impl Iterator<Item = T> {
+    let step = all.len().div_ceil(most.max(1)).max(1);
     let day = usize::try_from(now.as_second() / 86_400).unwrap_or(0);
-    stems.into_iter().skip(day % step).step_by(step).collect()
+    all.into_iter().skip(day % step).step_by(step)
 }
 
 /// What an object was found to be: its state and why, if that isn't fine, and how many bytes it has unpacked.
@@ -165,13 +138,14 @@ async fn judge(
         body(place, &stem, listed, manifest.as_ref()).await?
     };
     // What is the matter with the body is told first; that it is cold says nothing of the events.
-    if let Some(beside) = manifest.and_then(|manifest| manifest.events)
+    if let Some(manifest) = &manifest
+        && let Some(beside) = &manifest.events
         && found.as_ref().is_none_or(|(state, _)| *state == State::Cold)
     {
-        let (other, more) = events(place, &stem, &beside).await?;
+        let (other, more) = events(place, &stem, manifest, beside).await?;
         bytes += more;
         if found.is_none() || other.as_ref().is_some_and(|(state, _)| *state != State::Cold) {
-            key = if other.is_some() { beside.key } else { key };
+            key = if other.is_some() { beside.key.clone() } else { key };
             found = other;
         }
     }
@@ -192,15 +166,17 @@ async fn body(
     let key = place.layout.body(stem);
     let (digest, bytes) = match content(place, &key).await? {
         Content::Is(digest, bytes) => (digest.to_string(), bytes),
-        Content::None if listed.is_some() => return Ok((Some((State::Missing, GONE.to_owned())), 0)),
-        Content::None => return Ok((Some((State::Missing, "there is a manifest and no archive".to_owned())), 0)),
+        Content::None => {
+            let what = if listed.is_some() { GONE } else { "there is a manifest and no archive" };
+            return Ok((Some(missing(place, manifest, what)), 0));
+        }
         Content::Damaged(what) => return Ok((Some((State::Differs, what)), 0)),
         Content::Cold => {
             let found = match listed {
                 Some(listed) => Some((listed.size, listed.storage_class)),
                 None => place.store.head(&key).await?.map(|head| (head.size, head.storage_class)),
             };
-            let Some((size, class)) = found else { return Ok((Some((State::Missing, GONE.to_owned())), 0)) };
+            let Some((size, class)) = found else { return Ok((Some(missing(place, manifest, GONE)), 0)) };
             if manifest.is_some_and(|manifest| manifest.stored_bytes != size) {
                 return Ok((Some((State::Differs, "it has another size than its manifest says".to_owned())), 0));
             }
@@ -222,7 +198,7 @@ async fn body(
 }
 
 /// The events, by what the manifest says of them.
-async fn events(place: &Place, stem: &Stem, beside: &Beside) -> Result<Judged, StoreError> {
+async fn events(place: &Place, stem: &Stem, manifest: &Manifest, beside: &Beside) -> Result<Judged, StoreError> {
     if beside.key != place.layout.events(stem) {
         return Ok((Some((State::Differs, "its manifest names it, and it isn't its own".to_owned())), 0));
     }
@@ -232,13 +208,21 @@ async fn events(place: &Place, stem: &Stem, beside: &Beside) -> Result<Judged, S
             let what = format!("the digest of the events is {digest}, not {}", beside.digest);
             (Some((State::Differs, what)), 0)
         }
-        Content::None => (Some((State::Missing, "its events are not there".to_owned())), 0),
+        Content::None => (Some(missing(place, Some(manifest), "its events are not there")), 0),
         Content::Damaged(what) => (Some((State::Differs, format!("its events: {what}"))), 0),
         Content::Cold => (Some(cold(place, &beside.key, None)), 0),
     })
 }
 
 const GONE: &str = "it is not there any more";
+
+/// Not there: because its time was over, or before that.
+fn missing(place: &Place, manifest: Option<&Manifest>, what: &str) -> (State, String) {
+    match gone(place, manifest.map(|manifest| manifest.archived_at)) {
+        Gone::Missing => (State::Missing, what.to_owned()),
+        expired @ Gone::Expired { .. } => (State::Expired, expired.why()),
+    }
+}
 
 fn cold(place: &Place, key: &str, class: Option<&str>) -> (State, String) {
     let class = class.unwrap_or("archived");
@@ -288,12 +272,16 @@ pub(super) fn render(report: &Report, screen: Screen) -> String {
     let mut out = if rows.is_empty() { String::new() } else { table(&columns, &rows, true, screen) };
     let count_of = |state| report.findings.iter().filter(|f| f.state == state).count();
     let (cold, bare) = (count_of(State::Cold), count_of(State::NoManifest));
-    let unknown = count_of(State::NoDigest);
+    let (unknown, expired) = (count_of(State::NoDigest), count_of(State::Expired));
     let _ = write!(out, "{} of {} read: ", report.read, count(report.of, "archive"));
     let fine = report.read - report.findings.len();
     let _ = write!(out, "{fine} fine, {} not", report.mismatches());
-    for (n, what) in [(cold, "cold"), (bare, "without a manifest"), (unknown, "readable, without a digest to compare")]
-    {
+    for (n, what) in [
+        (cold, "cold"),
+        (expired, "expired by the bucket's lifecycle"),
+        (bare, "without a manifest"),
+        (unknown, "readable, without a digest to compare"),
+    ] {
         if n > 0 {
             let _ = write!(out, ", {n} {what}");
         }

@@ -197,7 +197,8 @@ async fn config(kubeconfig: Option<PathBuf>, context: Option<String>) -> anyhow:
 fn said(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::ReadConfig(cause, path) => format!("can't read {}: {cause}", path.display()),
-        other => other.to_string(),
+        // What follows shows lines of the file, which has keys in it.
+        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
     }
 }
 

@@ -1,17 +1,43 @@
 //! Saved objects: JSON (single, lists, one after the other) or YAML of one or several documents.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Head;
+use super::{Head, Scope};
+use crate::api::selector::Selector;
 
 /// Most bytes taken from one file or stdin.
 const LIMIT: u64 = 2 << 30;
+
+/// Saved objects, read.
+pub struct Saved(Vec<String>);
+
+impl Saved {
+    /// Reads files, in their order.
+    pub fn read(files: &[PathBuf], stdin: &mut dyn Read) -> anyhow::Result<Self> {
+        let mut texts = Vec::new();
+        for path in files {
+            let text = read(path, stdin)?;
+            texts.extend(documents(text).with_context(|| path.display().to_string())?);
+        }
+        Ok(Self(texts))
+    }
+
+    /// Each of them with its head, in their order.
+    pub fn objects(&self) -> Vec<(Head, &str)> {
+        self.0.iter().flat_map(|text| objects(text)).collect()
+    }
+}
+
+/// Whether a saved workflow is asked for.
+pub fn is_asked_for(scope: &Scope, selector: &Selector, head: &Head) -> bool {
+    scope.namespace.as_ref().is_none_or(|n| *n == head.namespace) && selector.matches_map(&head.labels)
+}
 
 /// Reads a file, or `stdin` for `-`.
 pub fn read(path: &Path, stdin: &mut dyn Read) -> anyhow::Result<String> {

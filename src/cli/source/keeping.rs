@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cluster::{Cluster, Fault};
-use super::files::{documents, objects, read};
+use super::files::{Saved, is_asked_for};
 use super::load::{OURS, Policies, feed_policy, read_policies, watchdog};
 use super::{Head, Scope};
 use crate::api::archive_location::{AccessMode, ArchiveLocation};
@@ -86,8 +86,7 @@ impl Keeping {
         let head = Head::read(json);
         match self.live.workflow(json, now) {
             Ok(()) => {
-                let here = scope.namespace.as_ref().is_none_or(|n| *n == head.namespace);
-                if here && selector.matches_map(&head.labels) && self.live.is_finished(&head.namespace, &head.name) {
+                if is_asked_for(scope, selector, &head) && self.live.is_finished(&head.namespace, &head.name) {
                     self.asked_for.insert((head.namespace, head.name));
                 }
             }
@@ -227,12 +226,8 @@ pub fn from_files(
 ) -> anyhow::Result<Keeping> {
     let selector = Selector::parse(&scope.selector).map_err(|e| anyhow!("-l: {e}"))?;
     let now = now.unwrap_or_else(Timestamp::now);
-    let mut texts = Vec::new();
-    for path in files {
-        let text = read(path, stdin)?;
-        texts.extend(documents(text).with_context(|| path.display().to_string())?);
-    }
-    let all: Vec<(Head, &str)> = texts.iter().flat_map(|t| objects(t)).collect();
+    let saved = Saved::read(files, stdin)?;
+    let all = saved.objects();
     let mut keeping = Keeping::new(options);
     let (mut policies, mut located) = (Vec::new(), BTreeSet::new());
     for (head, json) in &all {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cluster::{Cluster, Fault};
-use super::files::{documents, objects, read};
+use super::files::{Saved, is_asked_for};
 use super::{Head, Scope, Survey};
 use crate::api::percent::encode;
 use crate::api::reasons::ArgoState;
@@ -35,12 +35,8 @@ pub fn from_files(
 ) -> anyhow::Result<Survey> {
     let selector = Selector::parse(&scope.selector).map_err(|e| anyhow!("-l: {e}"))?;
     let now = now.unwrap_or_else(Timestamp::now);
-    let mut texts = Vec::new();
-    for path in files {
-        let text = read(path, stdin)?;
-        texts.extend(documents(text).with_context(|| path.display().to_string())?);
-    }
-    let all: Vec<(Head, &str)> = texts.iter().flat_map(|t| objects(t)).collect();
+    let saved = Saved::read(files, stdin)?;
+    let all = saved.objects();
     let (mut policies, mut ignored) = (0_usize, BTreeMap::<&str, usize>::new());
     for (head, json) in &all {
         let value = || serde_json::from_str::<Value>(json).unwrap_or_default();
@@ -69,9 +65,8 @@ pub fn from_files(
         // Holders of locks have to be seen whatever is asked for; what is shown is filtered afterwards.
         match engine.workflow(json, now) {
             Ok(()) => {
-                let here = scope.namespace.as_ref().is_none_or(|n| *n == head.namespace);
                 let id = (head.namespace.clone(), head.name.clone());
-                if here && selector.matches_map(&head.labels) {
+                if is_asked_for(scope, &selector, head) {
                     names.push(id);
                 } else {
                     outside.insert(id);

@@ -170,7 +170,7 @@ async fn attempt(
         Ok(location) => location,
         Err((reason, message)) => return Found { reason, message, ..found },
     };
-    let first = first_probe(before, &found.fingerprint);
+    let first = before.first_probe_at(found.fingerprint.as_str());
     let probed = match lies_apart(object, opening).await {
         Ok(()) => probe(&*store, &location, first, opening.clock.now().into()).await,
         Err(error) => Err(error),
@@ -211,11 +211,6 @@ async fn lies_apart(object: &ArchiveLocation, opening: &Opening) -> Result<(), S
     looked.unwrap_or_else(|e| Err(StoreError::new(Fault::Other, e.to_string())))
 }
 
-/// The day of the first probe, while the location is still the place that it was of.
-fn first_probe<'a>(before: &'a ArchiveLocationStatus, now: &Fingerprint) -> Option<&'a str> {
-    before.first_probe.as_deref().filter(|_| before.fingerprint == now.as_str())
-}
-
 /// The status as it is to be: the same as before while nothing new was found.
 fn said(
     object: &ArchiveLocation,
@@ -240,7 +235,7 @@ fn said(
         fingerprint: found.fingerprint.to_string(),
         identity: if ready { found.identity.clone() } else { before.identity.clone() },
         capabilities: found.capabilities.clone().or_else(|| before.capabilities.clone()),
-        first_probe: first_probe(before, &found.fingerprint).map(str::to_owned).or_else(|| found.day.clone()),
+        first_probe: before.first_probe_at(found.fingerprint.as_str()).map(str::to_owned).or_else(|| found.day.clone()),
         last_probe_time: before.last_probe_time,
     };
     if next != *before {

@@ -137,19 +137,17 @@ impl Hands {
             }
         };
         place.rows.add(kept.row.clone());
-        let kept = Kept {
+        let mark = Mark {
             location: location.to_owned(),
             fingerprint: kept.fingerprint.to_string(),
             key: kept.key,
             digest: kept.digest.to_string(),
-            stored_bytes: kept.stored_bytes,
-            already: kept.already,
         };
         // A hint for people and for after a restart: without it the archive is as good.
-        if let Err(error) = self.mark(target, &live.resource_version, &kept).await {
+        if let Err(error) = self.mark(target, &live.resource_version, &mark).await {
             tracing::debug!(workflow = target.name, %error, "archived, but not marked");
         }
-        Ok(Outcome::Kept(kept))
+        Ok(Outcome::Kept(Kept { mark, stored_bytes: kept.stored_bytes, already: kept.already }))
     }
 
     /// Asks the store whether a mark says the truth.
@@ -160,10 +158,7 @@ impl Hands {
         };
         match place.names(target, &hint).await {
             Ok(Some(stored_bytes)) => Ok(Outcome::Kept(Kept {
-                location: location.to_owned(),
-                fingerprint: mark.fingerprint.clone(),
-                key: mark.key.clone(),
-                digest: mark.digest.clone(),
+                mark: Mark { location: location.to_owned(), ..mark.clone() },
                 stored_bytes,
                 already: true,
             })),
@@ -173,14 +168,8 @@ impl Hands {
     }
 
     /// Writes the mark if the object is still the one that was archived.
-    async fn mark(&self, target: &Target, resource_version: &str, kept: &Kept) -> kube::Result<()> {
-        let mark = Mark {
-            location: kept.location.clone(),
-            fingerprint: kept.fingerprint.clone(),
-            key: kept.key.clone(),
-            digest: kept.digest.clone(),
-        };
-        let text = serde_json::to_string(&mark).map_err(kube::Error::SerdeError)?;
+    async fn mark(&self, target: &Target, resource_version: &str, mark: &Mark) -> kube::Result<()> {
+        let text = serde_json::to_string(mark).map_err(kube::Error::SerdeError)?;
         let patch = json!({"metadata": {"resourceVersion": resource_version, "annotations": {ARCHIVED: text}}});
         let request = Request::patch(object::path(target))
             .header(http::header::CONTENT_TYPE, "application/merge-patch+json")

@@ -119,10 +119,7 @@ impl Permit {
 /// An archive that was read back and compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    pub location: String,
-    pub fingerprint: String,
-    pub key: String,
-    pub digest: String,
+    pub mark: Mark,
     /// Of the body as stored.
     pub stored_bytes: u64,
     /// It was there before.

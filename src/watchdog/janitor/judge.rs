@@ -79,8 +79,8 @@ impl Watchdog {
     fn is_kept(&self, entry: &Entry, rule: &ArchiveRule) -> bool {
         let Stage::Kept(kept) = &entry.stage else { return false };
         let place = self.janitor.places.get(&rule.location);
-        let here = place.is_none_or(|p| p.fingerprint.is_empty() || p.fingerprint == kept.fingerprint);
-        kept.location == rule.location && (here || mutant::on("fingerprint-ignored"))
+        let here = place.is_none_or(|p| p.fingerprint.is_empty() || p.fingerprint == kept.mark.fingerprint);
+        kept.mark.location == rule.location && (here || mutant::on("fingerprint-ignored"))
     }
 
     fn archive_verdict(&self, entry: &Entry, policy: &Policy, rule: &ArchiveRule, now: Secs) -> Verdict {

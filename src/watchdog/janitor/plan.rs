@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 
+use super::job::Kept;
 use super::judge::{Due, Verdict};
 use super::rules::ArchiveRule;
-use super::{Entry, Place, Stage, job};
+use super::run::Mark;
+use super::{Entry, Place, Stage};
 use crate::api::policy::Artifacts;
 use crate::api::reasons::{KeepReason, Mode};
 use crate::api::workflow::Secs;
@@ -223,7 +225,8 @@ impl Watchdog {
 
     fn supposed_archive(&self, location: &str) -> Stage {
         let fingerprint = self.janitor.places.get(location).map_or_else(String::new, |p| p.fingerprint.clone());
-        Stage::Kept(Box::new(job::Kept { location: location.to_owned(), fingerprint, ..job::Kept::default() }))
+        let mark = Mark { location: location.to_owned(), fingerprint, ..Mark::default() };
+        Stage::Kept(Box::new(Kept { mark, ..Kept::default() }))
     }
 
     fn suppose_deleted(&mut self, slot: Slot, policy: u16, now: Secs) {

@@ -14,8 +14,8 @@ pub const HOLD: &str = "unstick.dev/hold";
 /// Our mark on an archived run: a hint, never proof (I1).
 pub const ARCHIVED: &str = "unstick.dev/archived";
 
-/// What the mark on a workflow says of its archive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the archive of a run is: what the mark on a workflow says, and what is known once it was read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mark {
     pub location: String,

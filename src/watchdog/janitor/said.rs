@@ -42,7 +42,7 @@ impl Watchdog {
         }
         let (reason, text, warning) = match say {
             Say::Archived => {
-                let key = if let Stage::Kept(kept) = &entry.stage { kept.key.as_str() } else { "" };
+                let key = if let Stage::Kept(kept) = &entry.stage { kept.mark.key.as_str() } else { "" };
                 (EventReason::Archived, format!("archived and verified: {key}"), false)
             }
             Say::Failed(text) => (EventReason::ArchiveFailed, text.clone(), true),

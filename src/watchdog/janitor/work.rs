@@ -116,12 +116,7 @@ impl Watchdog {
         let needed = match &rules.archive {
             Some(archive) if proven => {
                 let hint = match &entry.stage {
-                    Stage::Kept(kept) => Some(super::run::Mark {
-                        location: kept.location.clone(),
-                        fingerprint: kept.fingerprint.clone(),
-                        key: kept.key.clone(),
-                        digest: kept.digest.clone(),
-                    }),
+                    Stage::Kept(kept) => Some(kept.mark.clone()),
                     _ => entry.run.mark.clone(),
                 };
                 Needed::Proof(archive.location.clone(), archive.redaction.clone(), hint)

@@ -143,7 +143,7 @@ fn our_own_mark_starts_nothing_anew() {
     stage.see(&one);
     let job = stage.job().unwrap();
     let kept = stage.keep(&one);
-    let mark = json!({"location": "main", "fingerprint": kept.fingerprint, "key": kept.key, "digest": kept.digest});
+    let mark = serde_json::to_value(&kept.mark).unwrap();
     one["metadata"]["annotations"] = json!({"unstick.dev/archived": mark.to_string()});
     // The watch is faster than the job's end.
     stage.see(&one);

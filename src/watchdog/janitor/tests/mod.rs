@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::Place;
 use super::job::{Job, Kept, Live, Needed, Outcome, Permit, Target, Task};
+use super::run::Mark;
 use crate::api::reasons::KeepReason;
 use crate::api::selector::Selector;
 use crate::api::validate::Context;
@@ -172,14 +173,13 @@ impl Stage {
         let rules = Redaction::default();
         let options = KeepOptions { rules: &rules, events: None, now: at(self.now).into(), stuck_seconds: None };
         let kept = Self::wait(keep(&self.store(), &self.location(), &workflow.to_string(), &options)).unwrap();
-        Kept {
+        let mark = Mark {
             location: "main".into(),
             fingerprint: kept.fingerprint.to_string(),
             key: kept.key,
             digest: kept.digest.to_string(),
-            stored_bytes: kept.stored_bytes,
-            already: kept.already,
-        }
+        };
+        Kept { mark, stored_bytes: kept.stored_bytes, already: kept.already }
     }
 
     fn proof(&self, workflow: &Value) -> VerifiedArchive {
