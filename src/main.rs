@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use unstick::cli::{Parts, live, operate};
 
 fn main() -> ExitCode {
-    unstick::cli::main(Parts { run: operate::run_afresh, engine: live::engine })
+    unstick::cli::main(Parts { run: operate::run, engine: live::engine })
 }

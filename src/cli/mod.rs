@@ -11,7 +11,6 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::api::{crds, default_policy};
 
-mod afresh;
 pub mod archive;
 pub mod args;
 pub mod check;
@@ -86,11 +85,7 @@ impl Exit {
 pub fn main(parts: Parts) -> std::process::ExitCode {
     let (mut input, mut out, mut err) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut io = Io { input: &mut input, out: &mut out, err: &mut err, screen: None };
-    let exit = match afresh::ready() {
-        Some(args) => ended(operate::run(args).map(|()| Exit::Fine), &mut io),
-        None => start(std::env::args_os().collect(), &mut io, parts),
-    };
-    exit.code().into()
+    start(std::env::args_os().collect(), &mut io, parts).code().into()
 }
 
 /// Runs one command line; `args[0]` is the program's own name.

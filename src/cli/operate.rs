@@ -2,25 +2,12 @@
 
 use anyhow::{Context as _, bail};
 
-use super::afresh;
 use super::run::{LogFormat, RunArgs};
 use crate::api::workflow::Secs;
 use crate::shell::client::Target;
 use crate::shell::logging;
 use crate::shell::run::{Options, run as operate};
 use crate::watchdog::input::Config;
-
-/// Runs the operator in this process as it is after a start.
-///
-/// # Errors
-/// Those of [`run`].
-pub fn run_afresh(args: RunArgs) -> anyhow::Result<()> {
-    if let Err(why) = args.validate() {
-        bail!(why);
-    }
-    afresh::begin(&args);
-    run(args)
-}
 
 /// Runs the operator until it is told to stop.
 ///

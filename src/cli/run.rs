@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
 
 use super::args::duration;
 
 /// How log lines are written.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
 /// Least severity that is logged.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
     Error,
     Warn,
@@ -37,7 +36,7 @@ impl LogLevel {
 }
 
 /// Configuration of the operator. Each flag has an environment variable; the flag wins.
-#[derive(Args, Clone, Debug, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// Watch this namespace only: no cluster-wide right is needed, cluster policies are not read
     #[arg(short, long, env = "UNSTICK_NAMESPACE", value_name = "NS", help_heading = "Scope")]
