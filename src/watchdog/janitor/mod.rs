@@ -23,6 +23,7 @@ pub mod run;
 mod said;
 mod schedule;
 pub mod sooner;
+mod summed;
 mod work;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ use hearing::Hearing;
 use job::{JobTicket, Kept};
 use parting::Parting;
 use run::Finished;
+use summed::Summed;
 
 /// How far a finished run is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,11 +76,11 @@ pub struct Entry {
 
 /// What events have said of a run, each once.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Told {
     archived: bool,
     failed: bool,
-    scheduled: bool,
+    /// When it is due, as it was said.
+    scheduled: Secs,
     blocked: Option<KeepReason>,
     simulated: bool,
 }
@@ -114,6 +116,8 @@ pub struct Janitor {
     /// Runs that we have told the API server to delete.
     deleting: HashSet<Uid>,
     parting: Parting,
+    /// Events on policies that wait to be said together.
+    pub(super) summed: Summed,
     /// When we began to lead: budgets have no ledger from before.
     led_since: Secs,
 }
@@ -210,7 +214,7 @@ impl Watchdog {
     }
 
     /// A workflow has gone.
-    pub(super) fn janitor_gone(&mut self, slot: Slot, facts: &Facts) {
+    pub(super) fn janitor_gone(&mut self, slot: Slot, facts: &Facts, now: Secs) {
         let entry = self.janitor.forget(slot);
         let ours = self.janitor.deleting.remove(&facts.uid);
         if !self.leading || !self.synced {
@@ -218,7 +222,7 @@ impl Watchdog {
         }
         if ours {
             if let Some(entry) = &entry {
-                self.parted(entry, facts);
+                self.parted(entry, facts, now);
             }
             return;
         }
@@ -282,6 +286,7 @@ impl Watchdog {
         self.janitor.spent.clear();
         self.janitor.jobs.clear();
         self.janitor.parting = Parting::default();
+        self.janitor.summed = Summed::default();
         for entry in self.janitor.entries.values_mut() {
             entry.job = None;
         }

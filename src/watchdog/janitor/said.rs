@@ -14,72 +14,77 @@ use crate::watchdog::{Watchdog, instant};
 /// Something to be said of a run.
 #[derive(Clone, Debug)]
 pub(super) enum Say {
-    Archived,
+    /// Whether its archive was there already.
+    Archived(bool),
     Failed(String),
+    /// When it is due: it may be so already.
     Scheduled(Secs),
     Simulated,
     Deleted,
     Blocked(KeepReason, String),
 }
 
+/// Why a run was deleted, as events say it.
+pub(super) const DELETED: &str = "deleted: its time to live is over";
+
 impl Watchdog {
-    /// Counts it and, unless it has been said of this run, writes the events.
-    pub(super) fn say(&mut self, slot: Slot, say: &Say) {
+    /// Counts it and, unless it has been said of this run, writes the events: one on the run, and one on the policy for
+    /// all runs of a time.
+    pub(super) fn say(&mut self, slot: Slot, say: &Say, now: Secs) {
         let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         let Some(policy) = self.policies.get(entry.policy) else { return };
-        let label = policy.label.clone();
+        let (label, key) = (policy.label.clone(), policy.key.clone());
         let told = &mut entry.told;
         let first = match say {
-            Say::Archived => !std::mem::replace(&mut told.archived, true),
+            Say::Archived(_) => !std::mem::replace(&mut told.archived, true),
             Say::Failed(_) => !std::mem::replace(&mut told.failed, true),
-            Say::Scheduled(_) => !std::mem::replace(&mut told.scheduled, true),
+            Say::Scheduled(due) => std::mem::replace(&mut told.scheduled, *due) != *due,
             Say::Simulated => !std::mem::replace(&mut told.simulated, true),
             Say::Deleted => true,
             Say::Blocked(reason, _) => told.blocked.replace(*reason) != Some(*reason),
         };
-        if matches!(say, Say::Archived) {
+        if matches!(say, Say::Archived(_)) {
             told.failed = false;
         }
         let (reason, text, warning) = match say {
-            Say::Archived => {
-                let key = if let Stage::Kept(kept) = &entry.stage { kept.key.as_str() } else { "" };
-                (EventReason::Archived, format!("archived and verified: {key}"), false)
+            Say::Archived(already) => {
+                let at = if let Stage::Kept(kept) = &entry.stage { kept.key.as_str() } else { "" };
+                let how = if *already { "its archive was there, and is verified" } else { "archived and verified" };
+                (EventReason::Archived, format!("{how}: {at}"), false)
             }
             Say::Failed(text) => (EventReason::ArchiveFailed, text.clone(), true),
+            Say::Scheduled(due) if *due <= now => {
+                let text = format!("to be deleted now: its time to live was over at {}", instant(*due));
+                (EventReason::DeletionScheduled, text, false)
+            }
             Say::Scheduled(due) => {
                 (EventReason::DeletionScheduled, format!("to be deleted at {}", instant(*due)), false)
             }
             Say::Simulated => {
                 (EventReason::DeletionScheduled, "DryRun: would be deleted now; nothing is done".to_owned(), false)
             }
-            Say::Deleted => (EventReason::Deleted, "deleted: its time to live is over".to_owned(), false),
+            Say::Deleted => (EventReason::Deleted, DELETED.to_owned(), false),
             Say::Blocked(reason, text) => (EventReason::DeleteBlocked, format!("{reason}: {text}"), true),
         };
+        let keeps = if let Say::Blocked(reason, _) = say { Some(*reason) } else { None };
         let Some((workflow, related)) = self.references(slot) else { return };
         match say {
             Say::Failed(_) => self.tally.add("unstick_archive_failures_total", &[&label], 1),
             Say::Deleted => self.tally.add("unstick_deleted_runs_total", &[&label], 1),
-            Say::Blocked(..) | Say::Archived | Say::Scheduled(_) | Say::Simulated => {}
+            Say::Blocked(..) | Say::Archived(_) | Say::Scheduled(_) | Say::Simulated => {}
         }
         if !first {
             return;
         }
-        let about = format!("{}/{}: {text}", workflow.namespace, workflow.name);
-        let place = if related.namespace.is_empty() { "default".to_owned() } else { related.namespace.clone() };
-        // What has gone can't be found by its events; the policy still can.
-        if !matches!(say, Say::Deleted) {
-            self.note(Note {
-                namespace: workflow.namespace.clone(),
-                reason,
-                regarding: workflow.clone(),
-                related: related.clone(),
-                text,
-                warning,
-            });
-        }
-        if matches!(say, Say::Deleted) || warning {
-            self.note(Note { namespace: place, reason, regarding: related, related: workflow, text: about, warning });
-        }
+        self.note_of_run(Note {
+            namespace: workflow.namespace.clone(),
+            reason,
+            regarding: workflow.clone(),
+            related: related.clone(),
+            text: text.clone(),
+            warning,
+        });
+        self.say_on_policy(key, (reason, keeps, warning), (related, workflow), &text, now);
     }
 
     /// The run, and the policy that governs it.

@@ -1,7 +1,7 @@
 //! Jobs are handed out, their outcomes taken: the only place where a delete is permitted.
 
 use super::job::{Ground, Job, JobTicket, Kept, Live, Needed, Outcome, Permit, Target, Task};
-use super::judge::Verdict;
+use super::judge::{Due, Verdict};
 use super::said::Say;
 use super::{Entry, Stage};
 use crate::api::policy::CleanupRequire;
@@ -78,22 +78,22 @@ impl Watchdog {
                 let first = reason == KeepReason::Offloaded && !entry.told.failed;
                 self.block(slot, reason, &text);
                 if first {
-                    self.say(slot, &Say::Failed(text.clone()));
+                    self.say(slot, &Say::Failed(text.clone()), now);
                 }
                 self.janitor.look(slot, at);
                 // What keeps all runs of a policy is in its status; what keeps this one is said where it is looked for.
                 if own {
-                    self.say(slot, &Say::Blocked(reason, text));
+                    self.say(slot, &Say::Blocked(reason, text), now);
                 }
                 return None;
             }
             Verdict::Announce(due) => {
-                self.say(slot, &Say::Scheduled(due));
+                self.say(slot, &Say::Scheduled(due), now);
                 self.janitor.look(slot, due);
                 return None;
             }
             Verdict::Simulate => {
-                self.say(slot, &Say::Simulated);
+                self.say(slot, &Say::Simulated, now);
                 return None;
             }
             Verdict::Archive(rule) => {
@@ -101,9 +101,24 @@ impl Watchdog {
                 Task::Archive { location: rule.location, redaction: rule.redaction, events: rule.events, stuck_seconds }
             }
             Verdict::Confirm(mark) => Task::Confirm { location: self.location_of(entry)?, mark },
-            Verdict::Examine => self.examination(entry)?,
+            Verdict::Examine => {
+                let task = self.examination(entry)?;
+                // Whoever was past its time when it was first seen, or when its policy changed, hears of it now.
+                if let Some(due) = self.due_of(slot, entry) {
+                    self.say(slot, &Say::Scheduled(due), now);
+                }
+                task
+            }
         };
         self.start(slot, task)
+    }
+
+    fn due_of(&self, slot: Slot, entry: &Entry) -> Option<Secs> {
+        let rule = self.policies.get(entry.policy)?.rules.as_ref()?.cleanup.as_ref()?;
+        match self.may_go(slot, entry, rule) {
+            Due::At(due) => Some(due),
+            Due::NoTtl | Due::NoEnd | Due::AmongNewest => None,
+        }
     }
 
     pub(super) fn location_of(&self, entry: &Entry) -> Option<String> {
@@ -147,7 +162,7 @@ impl Watchdog {
 
     /// A job has ended; a delete that it has made possible comes back at once.
     pub fn job_ended(&mut self, ticket: JobTicket, outcome: Outcome, now: Secs) -> Option<Job> {
-        self.delete_ended_late(ticket, &outcome);
+        self.delete_ended_late(ticket, &outcome, now);
         let slot = self.janitor.jobs.remove(&ticket)?;
         // The run may have been retried, deleted or put under another policy meanwhile: then this is of no more use.
         let entry = self.janitor.entries.get_mut(&slot).filter(|e| e.job == Some(ticket))?;
@@ -162,21 +177,21 @@ impl Watchdog {
             Outcome::NotVerified(text) => {
                 entry.stage = Stage::Waiting;
                 self.block(slot, KeepReason::NotVerified, &text);
-                self.say(slot, &Say::Blocked(KeepReason::NotVerified, text));
+                self.say(slot, &Say::Blocked(KeepReason::NotVerified, text), now);
                 self.again(slot, now);
             }
             Outcome::NotArchivable(reason, text) => {
                 self.block(slot, reason, &text);
-                self.say(slot, &Say::Failed(text.clone()));
+                self.say(slot, &Say::Failed(text.clone()), now);
                 // As it is now it won't do; a change of it is looked at at once.
                 self.janitor.look(slot, now.saturating_add(3600));
             }
             Outcome::Store(reason, text) => {
                 self.block(slot, KeepReason::ArchiveFailed, &format!("{reason}: {text}"));
-                self.say(slot, &Say::Failed(text.clone()));
+                self.say(slot, &Say::Failed(text.clone()), now);
                 self.again(slot, now);
             }
-            Outcome::Deleted => self.say(slot, &Say::Deleted),
+            Outcome::Deleted => self.say(slot, &Say::Deleted, now),
             // Somebody else's doing: the watch brings it, and there it is counted as what it is.
             Outcome::Gone => {}
             Outcome::Changed => {
@@ -187,7 +202,7 @@ impl Watchdog {
             Outcome::Refused(text) => {
                 self.janitor.deleting.remove(&entry.run.run.uid);
                 self.block(slot, KeepReason::Refused, &text);
-                self.say(slot, &Say::Blocked(KeepReason::Refused, text));
+                self.say(slot, &Say::Blocked(KeepReason::Refused, text), now);
                 self.janitor.look(slot, now.saturating_add(LONGEST));
             }
             Outcome::Unanswered(text) => {
@@ -207,6 +222,7 @@ impl Watchdog {
         let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         entry.failures = 0;
         let (bytes, already, finished) = (kept.stored_bytes, kept.already, entry.run.finished);
+        let confirmed = matches!(entry.stage, Stage::Marked);
         entry.stage = Stage::Kept(Box::new(kept));
         let label = self.policies.get(entry.policy).map(|p| p.label.clone());
         self.unblock(slot);
@@ -214,7 +230,10 @@ impl Watchdog {
             self.tally.add("unstick_archived_runs_total", &[&label], 1);
             self.tally.add("unstick_archived_bytes_total", &[], bytes);
             self.tally.observe("unstick_archive_delay_seconds", &[], f64::from(now.saturating_sub(finished)));
-            self.say(slot, &Say::Archived);
+        }
+        // One that a mark named was said when it was made.
+        if !confirmed {
+            self.say(slot, &Say::Archived(already), now);
         }
         self.janitor.look(slot, now);
         self.statuses.drift();
@@ -258,7 +277,7 @@ impl Watchdog {
         }
         if let Some(text) = self.artifacts_stop(entry.policy, live.artifacts_go) {
             self.block(slot, KeepReason::ArtifactsWouldGo, text);
-            self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()));
+            self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()), now);
             self.janitor.look(slot, now.saturating_add(3600));
             return None;
         }
