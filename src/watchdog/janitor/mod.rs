@@ -8,7 +8,8 @@
 //!
 //! `run` is what is remembered of a finished run, `rules` what its policy says, `judge` one pure decision, `work` hands
 //! out jobs and takes their outcomes, `budget` counts deletes in a sliding window, `groups` knows the newest of each
-//! template, `hearing` whether rules still reach us, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
+//! template, `hearing` whether rules still reach us, `parting` and `vanished` what is known of
+//! runs that have gone, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
 //! Marks on workflows are hints: only a proof made right before it unlocks a delete.
 
 pub mod budget;
@@ -24,6 +25,7 @@ mod said;
 mod schedule;
 pub mod sooner;
 mod summed;
+mod vanished;
 mod work;
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ use job::{JobTicket, Kept};
 use parting::Parting;
 use run::Finished;
 use summed::Summed;
+use vanished::Vanished;
 
 /// How far a finished run is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,8 +103,10 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Janitor {
     entries: HashMap<Slot, Entry>,
-    /// When to look at which: by time, then oldest run first.
+    /// When to look at which: what is due by time goes over to `due`.
     agenda: BTreeSet<(Secs, Secs, Slot)>,
+    /// To be looked at now, the run that ended first before all others: whenever each was seen.
+    due: BTreeSet<(Secs, Slot)>,
     groups: Groups,
     spent: HashMap<PolicyKey, Spent>,
     pub(crate) places: BTreeMap<String, Place>,
@@ -116,6 +121,8 @@ pub struct Janitor {
     /// Runs that we have told the API server to delete.
     deleting: HashSet<Uid>,
     parting: Parting,
+    /// Runs that others have deleted, and whose archive is looked for.
+    vanished: Vanished,
     /// Events on policies that wait to be said together.
     pub(super) summed: Summed,
     /// When we began to lead: budgets have no ledger from before.
@@ -132,7 +139,7 @@ impl Janitor {
     }
 
     pub fn in_flight(&self) -> usize {
-        self.jobs.len()
+        self.jobs.len() + self.vanished.asking()
     }
 
     fn look(&mut self, slot: Slot, at: Secs) {
@@ -140,11 +147,23 @@ impl Janitor {
         let finished = entry.run.finished;
         if entry.look_at != 0 {
             self.agenda.remove(&(entry.look_at, finished, slot));
+            self.due.remove(&(finished, slot));
         }
         entry.look_at = at;
         if at != 0 {
             self.agenda.insert((at, finished, slot));
         }
+    }
+
+    /// The next to be looked at now.
+    fn next_due(&mut self, now: Secs) -> Option<Slot> {
+        while let Some((_, finished, slot)) = self.agenda.first().copied().filter(|(at, ..)| *at <= now) {
+            self.agenda.pop_first();
+            self.due.insert((finished, slot));
+        }
+        let (_, slot) = self.due.first().copied()?;
+        self.look(slot, 0);
+        Some(slot)
     }
 
     fn forget(&mut self, slot: Slot) -> Option<Entry> {
@@ -233,15 +252,10 @@ impl Watchdog {
             None => self.policies.retention_of(&facts.kin.namespace, &facts.kin.labels, None),
         };
         let Some(policy) = policy.and_then(|p| self.policies.get(p)) else { return };
-        if policy
-            .rules
-            .as_ref()
-            .and_then(|r| r.archive.as_ref())
-            .is_some_and(|a| a.mode == crate::api::reasons::Mode::Enforce)
-        {
-            let label = policy.label.clone();
-            self.tally.add("unstick_archive_lost_total", &[&label], 1);
-        }
+        let archive = policy.rules.as_ref().and_then(|r| r.archive.as_ref());
+        let Some(archive) = archive.filter(|a| a.mode == crate::api::reasons::Mode::Enforce) else { return };
+        let (label, location) = (policy.label.clone(), archive.location.clone());
+        self.vanished(entry.as_ref(), facts, (label, location), now);
     }
 
     /// A namespace has a hold with this text, or none.
@@ -287,8 +301,13 @@ impl Watchdog {
         self.janitor.jobs.clear();
         self.janitor.parting = Parting::default();
         self.janitor.summed = Summed::default();
+        self.janitor.vanished = Vanished::default();
         for entry in self.janitor.entries.values_mut() {
             entry.job = None;
+            // Another has led meanwhile, and has marked what it archived.
+            if matches!(entry.stage, Stage::Waiting) && entry.run.mark.is_some() {
+                entry.stage = Stage::Marked;
+            }
         }
         self.janitor_look_all(now);
     }

@@ -10,12 +10,19 @@ use crate::api::workflow::Secs;
 use crate::archive::verify::VerifiedArchive;
 use crate::mutant;
 use crate::watchdog::Watchdog;
-use crate::watchdog::facts::Facts;
+use crate::watchdog::facts::{Facts, Uid};
 use crate::watchdog::index::Slot;
 
 /// A job that failed is tried again after this, doubled up to `LONGEST`, spread by the run's own number.
 const FIRST_RETRY: Secs = 5;
 const LONGEST: Secs = 600;
+
+/// How long to wait after so many failures. Up to a quarter more by the run's own number, so that those that failed
+/// together don't come back together.
+pub(super) fn backoff(failures: u32, uid: Uid) -> Secs {
+    let wait = FIRST_RETRY.checked_shl(failures.clamp(1, 8) - 1).unwrap_or(LONGEST).min(LONGEST);
+    wait + u32::try_from(uid.0 % 64).unwrap_or(0) * wait / 256
+}
 
 /// The run that these facts are of.
 pub(super) fn target_of(facts: &Facts) -> Target {
@@ -31,9 +38,11 @@ pub(super) fn target_of(facts: &Facts) -> Target {
 impl Watchdog {
     /// When a job may be due by time alone.
     pub fn next_job_due(&self) -> Option<Secs> {
-        let free = self.may_work() && self.janitor.jobs.len() < self.config.max_jobs;
-        let record = (!self.janitor.parting.records.is_empty()).then_some(0);
-        record.or_else(|| self.janitor.agenda.first().map(|(at, ..)| *at)).filter(|_| free)
+        let free = self.may_work() && self.janitor.in_flight() < self.config.max_jobs;
+        let janitor = &self.janitor;
+        let now = !janitor.parting.records.is_empty() || !janitor.due.is_empty();
+        let later = [janitor.agenda.first().map(|(at, ..)| *at), janitor.vanished.next_due()];
+        now.then_some(0).or_else(|| later.into_iter().flatten().min()).filter(|_| free)
     }
 
     fn may_work(&self) -> bool {
@@ -42,17 +51,16 @@ impl Watchdog {
 
     /// The next job, if there is one and a place for it.
     pub fn next_job(&mut self, now: Secs) -> Option<Job> {
-        if !self.may_work() || self.janitor.jobs.len() >= self.config.max_jobs {
+        if !self.may_work() || self.janitor.in_flight() >= self.config.max_jobs {
             return None;
         }
         if let Some(target) = self.janitor.parting.records.pop_front() {
             return Some(Job { ticket: self.ticket(), target, task: Task::Record });
         }
-        while let Some((at, _, slot)) = self.janitor.agenda.first().copied() {
-            if at > now {
-                return None;
-            }
-            self.janitor.look(slot, 0);
+        if let Some(job) = self.next_question(now) {
+            return Some(job);
+        }
+        while let Some(slot) = self.janitor.next_due(now) {
             if let Some(job) = self.look_at(slot, now) {
                 return Some(job);
             }
@@ -155,7 +163,7 @@ impl Watchdog {
         Some(Job { ticket, target, task })
     }
 
-    fn ticket(&mut self) -> JobTicket {
+    pub(super) fn ticket(&mut self) -> JobTicket {
         self.janitor.next_job += 1;
         JobTicket(self.janitor.next_job)
     }
@@ -163,6 +171,7 @@ impl Watchdog {
     /// A job has ended; a delete that it has made possible comes back at once.
     pub fn job_ended(&mut self, ticket: JobTicket, outcome: Outcome, now: Secs) -> Option<Job> {
         self.delete_ended_late(ticket, &outcome, now);
+        self.question_ended(ticket, &outcome, now);
         let slot = self.janitor.jobs.remove(&ticket)?;
         // The run may have been retried, deleted or put under another policy meanwhile: then this is of no more use.
         let entry = self.janitor.entries.get_mut(&slot).filter(|e| e.job == Some(ticket))?;
@@ -330,10 +339,8 @@ impl Watchdog {
     fn again(&mut self, slot: Slot, now: Secs) {
         let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         entry.failures += 1;
-        let wait = FIRST_RETRY.checked_shl(entry.failures.min(8) - 1).unwrap_or(LONGEST).min(LONGEST);
-        // Up to a quarter more, so that those that failed together don't come back together.
-        let spread = u32::try_from(entry.run.run.uid.0 % 64).unwrap_or(0) * wait / 256;
-        self.janitor.look(slot, now.saturating_add(wait + spread));
+        let wait = backoff(entry.failures, entry.run.run.uid);
+        self.janitor.look(slot, now.saturating_add(wait));
     }
 
     fn block(&mut self, slot: Slot, reason: KeepReason, text: &str) {
