@@ -150,6 +150,10 @@ impl Store for Pausing {
         self.0.keeps_checksum(key).await
     }
 
+    fn looks_first(&self) -> bool {
+        self.0.looks_first()
+    }
+
     async fn identity(&self) -> Result<String, StoreError> {
         tokio::task::yield_now().await;
         self.0.identity().await
