@@ -1,6 +1,6 @@
 //! What is said of finished runs: events on the run and on its policy, and the counts in the policy's status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Entry, Stage};
 use crate::api::policy::{RetentionBlock, RetentionStatus};
@@ -111,22 +111,28 @@ impl Watchdog {
         Some((workflow, related))
     }
 
-    /// What the status of a policy says of finished runs; `None` when it governs none and has no such section.
-    pub(in crate::watchdog) fn retention_status(&self, policy: u16, now: Secs) -> Option<RetentionStatus> {
-        let rules = self.policies.get(policy)?.rules.as_ref()?;
-        let mut blocked: BTreeMap<KeepReason, RetentionBlock> = BTreeMap::new();
-        let mut status = RetentionStatus::default();
-        for (slot, entry) in self.janitor.entries().filter(|(_, e)| e.policy == policy) {
+    /// What the statuses of policies say of finished runs, by policy: all in one walk. A policy without such a section
+    /// has none.
+    pub(in crate::watchdog) fn retention_census(&self, now: Secs) -> HashMap<u16, RetentionStatus> {
+        let mut all = HashMap::new();
+        let mut blocked: BTreeMap<(u16, KeepReason), RetentionBlock> = BTreeMap::new();
+        let deleted = self.tally.counters.get("unstick_deleted_runs_total");
+        for (index, policy) in self.policies.iter().filter(|(_, policy)| policy.rules.is_some()) {
+            let own = deleted.and_then(|s| s.get(&vec![policy.label.to_string()]));
+            let deleted = own.map_or(0, |n| i64::try_from(*n).unwrap_or(i64::MAX));
+            all.insert(index, RetentionStatus { deleted, ..RetentionStatus::default() });
+        }
+        for (slot, entry) in self.janitor.entries() {
+            let Some(status) = all.get_mut(&entry.policy) else { continue };
             status.finished += 1;
             status.archived += i64::from(matches!(entry.stage, Stage::Kept(_)));
+            let rules = self.policies.get(entry.policy).and_then(|p| p.rules.as_ref());
             let due = rules
-                .cleanup
-                .as_ref()
-                .and_then(|c| c.ttl(entry.run.phase))
+                .and_then(|r| r.cleanup.as_ref()?.ttl(entry.run.phase))
                 .is_some_and(|ttl| entry.run.finished != 0 && entry.run.finished.saturating_add(ttl) <= now);
             status.due += i64::from(due);
             if let Some((reason, _)) = &entry.blocked {
-                let block = blocked.entry(*reason).or_insert_with(|| RetentionBlock {
+                let block = blocked.entry((entry.policy, *reason)).or_insert_with(|| RetentionBlock {
                     reason: *reason,
                     runs: 0,
                     example: self
@@ -137,10 +143,11 @@ impl Watchdog {
                 block.runs += 1;
             }
         }
-        let label = self.policies.get(policy)?.label.to_string();
-        let deleted = self.tally.counters.get("unstick_deleted_runs_total").and_then(|s| s.get(&vec![label]));
-        status.deleted = deleted.map_or(0, |n| i64::try_from(*n).unwrap_or(i64::MAX));
-        status.blocked = blocked.into_values().collect();
-        Some(status)
+        for ((policy, _), block) in blocked {
+            if let Some(status) = all.get_mut(&policy) {
+                status.blocked.push(block);
+            }
+        }
+        all
     }
 }
