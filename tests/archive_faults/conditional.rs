@@ -29,7 +29,8 @@ impl How {
         match self {
             Self::NotImplemented => AwsError::NotImplemented.into(),
             Self::InvalidArgument => {
-                let xml = "<Error><Code>InvalidArgument</Code><Message>If-None-Match is not supported</Message></Error>";
+                let xml =
+                    "<Error><Code>InvalidArgument</Code><Message>If-None-Match is not supported</Message></Error>";
                 Fault::Answer(Answer::Plain(400, "application/xml".to_owned(), xml.as_bytes().to_vec().into()))
             }
             Self::Ignores => Fault::Unconditional(Owner::of(server)),

@@ -298,12 +298,8 @@ async fn of_a_run_that_has_gone_the_store_says_whether_its_mark_told_the_truth()
     let place = open(folder.path());
     hands.open("main", Some(Arc::clone(&place)));
     let job = |target: Target, task| Job { ticket: JobTicket(1), target, task };
-    let archive = Task::Archive {
-        location: "main".into(),
-        redaction: Redaction::default(),
-        events: false,
-        stuck_seconds: None,
-    };
+    let archive =
+        Task::Archive { location: "main".into(), redaction: Redaction::default(), events: false, stuck_seconds: None };
     let kept = hands.perform(job(target(), archive), hands.look.now()).await;
     let Outcome::Kept(Kept { location, fingerprint, key, digest, .. }) = kept else { panic!("{kept:?}") };
     let mark = Mark { location, fingerprint, key, digest };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Entry;
 use super::job::{JobTicket, Outcome, Target};
-use super::work::target_of;
 use super::said::DELETED;
+use super::work::target_of;
 use crate::api::reasons::EventReason;
 use crate::api::workflow::Secs;
 use crate::watchdog::Watchdog;

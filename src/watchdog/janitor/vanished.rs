@@ -95,11 +95,8 @@ impl Watchdog {
 
     /// Looks for its archive at this time, if anything names one.
     fn wonder(&mut self, question: Question, at: Secs) {
-        let lost = if question.named.is_some() {
-            self.janitor.vanished.ask(question, at.max(1))
-        } else {
-            Some(question)
-        };
+        let lost =
+            if question.named.is_some() { self.janitor.vanished.ask(question, at.max(1)) } else { Some(question) };
         if let Some(question) = lost {
             self.tally.add("unstick_archive_lost_total", &[&question.label], 1);
         }

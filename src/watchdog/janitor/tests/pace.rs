@@ -64,8 +64,7 @@ fn store_failed() -> Outcome {
 
 #[test]
 fn what_fails_is_tried_again_later_and_later_up_to_a_bound() {
-    let outcomes: [&dyn Fn() -> Outcome; 3] =
-        [&store_failed, &|| Outcome::Failed("500".into()), &|| Outcome::Changed];
+    let outcomes: [&dyn Fn() -> Outcome; 3] = [&store_failed, &|| Outcome::Failed("500".into()), &|| Outcome::Changed];
     for outcome in outcomes {
         // The run's own number ends in 0: nothing is added.
         let mut stage = Stage::enforcing();

@@ -120,7 +120,10 @@ fn a_policy_that_shortens_the_time_says_so_anew() {
     stage.tell(Input::ListEnd);
     delete(&mut stage, &one);
     let texts: Vec<String> = stage.said().into_iter().map(|(_, _, text)| text).collect();
-    assert!(texts[0].starts_with("to be deleted now") && texts[0].contains(&instant(T0 + 120).to_string()), "{texts:?}");
+    assert!(
+        texts[0].starts_with("to be deleted now") && texts[0].contains(&instant(T0 + 120).to_string()),
+        "{texts:?}"
+    );
 }
 
 #[test]

@@ -17,7 +17,8 @@ impl Stage {
     fn marked(&self, n: u32, location: &str) -> (Value, Kept) {
         let mut one = run(n, 20);
         let kept = self.keep(&one);
-        let mark = json!({"location": location, "fingerprint": kept.fingerprint, "key": kept.key, "digest": kept.digest});
+        let mark =
+            json!({"location": location, "fingerprint": kept.fingerprint, "key": kept.key, "digest": kept.digest});
         one["metadata"]["annotations"] = json!({"unstick.dev/archived": mark.to_string()});
         (one, kept)
     }
@@ -83,7 +84,8 @@ fn a_mark_leads_only_to_places_that_its_namespace_may_use() {
         let elsewhere = json!({"matchLabels": {"team": "other"}});
         let allowed = if open { json!({}) } else { elsewhere };
         let allowed = Selector::compile(&serde_json::from_value(allowed).unwrap()).unwrap();
-        let place = Place { ready: true, read_only: false, message: String::new(), fingerprint: kept.fingerprint, allowed };
+        let place =
+            Place { ready: true, read_only: false, message: String::new(), fingerprint: kept.fingerprint, allowed };
         stage.tell(Input::Place { name: "old".into(), place: Some(Box::new(place)) });
         stage.see(&one);
         stage.vanishes(&one);

@@ -23,7 +23,8 @@ impl Owner {
 
     /// Puts an object, whatever is there, with type and metadata as given; the answer is for who wanted to put it.
     pub(super) async fn put(&self, address: &str, path: &str, headers: &HeaderMap, body: Bytes) -> Result<Answer> {
-        let (bucket, key) = path.trim_start_matches('/').split_once('/').ok_or_else(|| anyhow!("{path} is no object"))?;
+        let (bucket, key) =
+            path.trim_start_matches('/').split_once('/').ok_or_else(|| anyhow!("{path} is no object"))?;
         let client = client_of(&format!("http://{address}"), &self.access_key, &self.secret_key);
         let mut put = client.put_object().bucket(bucket).key(key).body(ByteStream::from(body));
         for (name, value) in headers {

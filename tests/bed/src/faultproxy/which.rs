@@ -20,7 +20,15 @@ pub struct Which {
 impl Which {
     /// Every call.
     pub fn any() -> Self {
-        Self { proxy: None, method: None, path: "*".into(), query: None, no_query: None, header: None, turns: 0..usize::MAX }
+        Self {
+            proxy: None,
+            method: None,
+            path: "*".into(),
+            query: None,
+            no_query: None,
+            header: None,
+            turns: 0..usize::MAX,
+        }
     }
 
     /// `path` is compared with the decoded path without the query; `*` in it stands for anything, `/` included.
