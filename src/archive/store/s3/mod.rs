@@ -23,6 +23,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::fault::{Call, Fault, StoreError};
 use super::{Bytes, Fingerprint, Head, List, Listed, Meta, Object, Page, Put, Store};
+use crate::mutant;
 
 mod fault;
 mod identity;
@@ -179,7 +180,8 @@ impl Store for S3 {
     async fn put_new(&self, key: &str, body: Bytes, meta: &Meta) -> Result<Put, StoreError> {
         let own = &self.settings;
         // Whatever is there, same or other, stays: who puts reads it and compares.
-        if own.without_conditional_put && self.head(key).await?.is_some() {
+        let looks = own.without_conditional_put && !mutant::on("put-unlooked");
+        if looks && self.head(key).await?.is_some() {
             return Ok(Put::Exists);
         }
         let is_index = key.starts_with(&format!("{}-index/", own.prefix.trim_matches('/')));
