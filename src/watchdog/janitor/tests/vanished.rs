@@ -125,3 +125,21 @@ fn who_takes_over_looks_at_what_the_other_has_marked() {
     assert_eq!(stage.lost(), 0);
     question(stage.job());
 }
+
+#[test]
+fn questions_about_what_has_gone_and_a_backlog_keep_each_other_from_nothing() {
+    let mut stage = Stage::enforcing();
+    for n in 1..=8 {
+        let (one, _) = stage.marked(n, "main");
+        stage.see(&one);
+        stage.vanishes(&one);
+    }
+    for n in 11..=18 {
+        stage.see(&run(n, 20 + n));
+    }
+    let jobs: Vec<Job> = std::iter::from_fn(|| stage.job()).collect();
+    let asks: Vec<bool> = jobs.iter().map(|job| matches!(job.task, Task::Confirm { .. })).collect();
+    assert_eq!(asks.len(), 16);
+    assert_eq!(asks[..8].iter().filter(|ask| **ask).count(), 2, "{asks:?}");
+    assert_eq!(asks.iter().filter(|ask| **ask).count(), 8, "{asks:?}");
+}
