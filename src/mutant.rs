@@ -18,6 +18,7 @@ pub const ARCHIVE: &[&str] = &[
     "redaction-off",
     "manifest-first",
     "file-replaces",
+    "put-unlooked",
 ];
 
 /// The same of the janitor and of the delete itself.

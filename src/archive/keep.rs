@@ -194,7 +194,7 @@ async fn put_and_compare(
 
 /// A put that replaces nothing, also where the store itself would.
 async fn put(store: &dyn Store, location: &Location, key: &str, body: Bytes, meta: &Meta) -> Result<Put, StoreError> {
-    if !location.conditional_put && store.head(key).await?.is_some() {
+    if !location.conditional_put && !store.looks_first() && store.head(key).await?.is_some() {
         return Ok(Put::Exists);
     }
     store.put_new(key, body, meta).await

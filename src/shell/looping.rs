@@ -193,11 +193,12 @@ impl Loop {
     pub fn pump(&mut self, writes: &mut Writes) {
         self.waiting_for_token = false;
         while writes.len() < IN_FLIGHT && self.may_write() {
+            let now = self.now();
             if !self.limit.take(Instant::now()) {
-                self.waiting_for_token = self.watchdog.writes_waiting() > 0;
+                let due = self.watchdog.next_write_due().is_some_and(|at| at <= now);
+                self.waiting_for_token = due || self.watchdog.writes_waiting() > 0;
                 return;
             }
-            let now = self.now();
             let Some(write) = self.watchdog.next_write(now) else {
                 self.limit.give_back();
                 return;

@@ -18,6 +18,7 @@ impl Watchdog {
     /// The most urgent write.
     pub(super) fn pull(&mut self, now: Secs) -> Option<Write> {
         self.expire(now);
+        self.say_sums(now);
         // Statuses take one place of four while incidents wait: neither keeps the other from being said.
         self.pulls = self.pulls.wrapping_add(1);
         let busy = self.ledger.waiting() + self.events.len() > 0;

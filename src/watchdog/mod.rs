@@ -223,7 +223,11 @@ impl Watchdog {
         if !self.may_write() {
             return None;
         }
-        [self.ledger.next_expiry(), self.statuses.next_due()].into_iter().flatten().min().map(instant)
+        [self.ledger.next_expiry(), self.statuses.next_due(), self.janitor.summed.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(instant)
     }
 
     /// The most urgent write, if any: closing and opening incidents, then statuses, events, and clearing up.

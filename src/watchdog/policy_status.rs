@@ -9,7 +9,7 @@ use super::policy::{Origin, PolicyKey};
 use super::policy_seen::Seen;
 use super::{Watchdog, instant};
 use crate::api::condition::{self, Condition, ConditionStatus};
-use crate::api::policy::{DetectionCount, PolicySpec, PolicyStatus};
+use crate::api::policy::{DetectionCount, PolicySpec, PolicyStatus, RetentionStatus};
 use crate::api::reasons::{ArgoState, ConditionReason, ConditionType, Mode, UnknownReason};
 use crate::api::validate::{Problem, Severity, not_in_force};
 use crate::api::watchdog::{ArgoHealth, Watchdog as WatchdogObject, WatchdogStatus};
@@ -202,6 +202,7 @@ impl Watchdog {
         self.statuses.every = self.config.status_every;
         let mut census = self.census();
         let unfinished = census.unfinished;
+        let mut retention = self.retention_census(now);
         let stated: Vec<_> = self
             .statuses
             .policies
@@ -209,7 +210,8 @@ impl Watchdog {
             .filter_map(|key| {
                 let index = self.policies.find(key);
                 let found = index.map(|i| census.take(i)).unwrap_or_default();
-                Some((key.clone(), self.policy_status(key, index, &found, now)?))
+                let kept = index.and_then(|i| retention.remove(&i));
+                Some((key.clone(), self.policy_status(key, (index, kept), &found, now)?))
             })
             .collect();
         for (key, status) in stated {
@@ -225,7 +227,13 @@ impl Watchdog {
         }
     }
 
-    fn policy_status(&self, key: &PolicyKey, index: Option<u16>, seen: &Seen<'_>, now: Secs) -> Option<PolicyStatus> {
+    fn policy_status(
+        &self,
+        key: &PolicyKey,
+        (index, retention): (Option<u16>, Option<RetentionStatus>),
+        seen: &Seen<'_>,
+        now: Secs,
+    ) -> Option<PolicyStatus> {
         let entry = self.statuses.policies.get(key)?;
         let mut conditions = entry.observed.conditions.clone();
         let at = instant(now).into();
@@ -309,7 +317,7 @@ impl Watchdog {
             oldest_stuck: seen.oldest_stuck(),
             next: seen.next(),
             detections: detections.unwrap_or_default(),
-            retention: index.and_then(|i| self.retention_status(i, now)),
+            retention,
         })
     }
 

@@ -130,7 +130,7 @@ impl Watchdog {
         }
         self.was_stuck.remove(&slot);
         self.statuses.drift();
-        self.janitor_gone(slot, &facts);
+        self.janitor_gone(slot, &facts, secs(now));
         self.run_gone(&facts, secs(now));
         self.judge_waiters_of(&facts.namespace, &facts.name, now);
     }

@@ -74,9 +74,28 @@ fn a_put_sends_what_the_location_says() {
     let asked = server.asked().pop().unwrap();
     assert_eq!(asked.header("x-amz-storage-class"), None, "the index has to be readable at any time");
     assert_eq!(asked.header("content-type"), Some("application/json"));
-    let old = wait(S3::connect(S3Settings { without_conditional_put: true, ..settings(&server) })).unwrap();
-    put(&old).unwrap();
-    assert_eq!(server.asked().pop().unwrap().header("if-none-match"), None);
+}
+
+#[test]
+fn without_the_condition_it_is_looked_first_and_what_is_there_stays() {
+    for there in [false, true] {
+        let server = Server::start(move |asked| say(if asked.method == "HEAD" && !there { 404 } else { 200 }, ""));
+        let asking = connected(&server);
+        assert!(!asking.looks_first());
+        let plain = asking.without_condition().unwrap();
+        assert!(plain.looks_first() && plain.fingerprint() == asking.fingerprint());
+        let done = wait(plain.put_new(KEY, Bytes::from_static(b"packed"), &Meta::new())).unwrap();
+        assert_eq!(done, if there { Put::Exists } else { Put::Created { version_id: None } });
+        let asked = server.asked();
+        let methods: Vec<&str> = asked.iter().map(|a| a.method.as_str()).collect();
+        assert_eq!(methods, if there { vec!["HEAD"] } else { vec!["HEAD", "PUT"] });
+        assert!(asked.iter().all(|a| a.header("if-none-match").is_none()));
+    }
+    // Whoever can't look doesn't put.
+    let server = Server::start(|asked| if asked.method == "HEAD" { refuse(403, "", "") } else { say(200, "") });
+    let plain = connected(&server).without_condition().unwrap();
+    assert!(wait(plain.put_new(KEY, Bytes::from_static(b"packed"), &Meta::new())).is_err());
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[test]

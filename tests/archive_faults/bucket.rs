@@ -208,7 +208,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The key at which a site works, learnt from a keep in another place of the same layout.
-    async fn keys(&self, site: Site) -> Result<Vec<String>, String> {
+    pub async fn keys(&self, site: Site) -> Result<Vec<String>, String> {
         let learnt = tempfile::tempdir().unwrap();
         let prefix = self.run.location.layout.prefix();
         let store = unstick::archive::store::filesystem::Filesystem::new(learnt.path(), prefix);

@@ -7,6 +7,7 @@
 
 mod bucket;
 mod checksums;
+mod conditional;
 mod folder;
 mod run;
 mod table;
@@ -116,6 +117,15 @@ fn main() -> ExitCode {
             let told = checksums::are_told_as_they_are(server, kind == S3Kind::Versitygw);
             runtime().block_on(told).map_err(Failed::from)
         }));
+    }
+    for kind in S3Kind::ALL {
+        for how in conditional::How::ALL {
+            let servers = Arc::clone(&servers);
+            trials.push(Trial::test(format!("{}: a store that {how}", kind.name()), move || {
+                let server = servers.get(kind);
+                runtime().block_on(conditional::is_looked_at_first(server, how)).map_err(Failed::from)
+            }));
+        }
     }
     trials.extend(folder_cells(folder::has_namespaces()));
     let done = libtest_mimic::run(&arguments, trials);

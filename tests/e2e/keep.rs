@@ -120,8 +120,48 @@ pub async fn finished_runs_are_kept_and_then_deleted(ground: &Ground) -> Result<
     ensure!(calls <= 4 * runs.len(), "{calls} calls for {} runs: {:#?}", runs.len(), lines());
     let deletes = ours.iter().filter(|e| e.resource == "workflows" && e.verb == "delete").count();
     ensure!(deletes == runs.len(), "{deletes} deletes of {} runs", runs.len());
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    events_tell_the_way(ground, NAMESPACE, &names).await?;
     let (status, took) = operator.terminate(Duration::from_secs(20)).await?;
     ensure!(status.success(), "ended with {status} after {took:?}:\n{}", operator.tail(10));
+    Ok(())
+}
+
+/// The API server holds what was said: of each run that it was archived, was to be deleted, and was, in this order; and of
+/// the policy the first of each.
+async fn events_tell_the_way(ground: &Ground, namespace: &str, runs: &[&str]) -> Result<()> {
+    const WAY: [&str; 3] = ["Archived", "DeletionScheduled", "Deleted"];
+    let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    let begun = Instant::now();
+    let events = loop {
+        let list: Value = ground.client.request(http::Request::get(&path).body(Vec::new())?).await?;
+        let mut events = list["items"].as_array().cloned().unwrap_or_default();
+        events.retain(|e| e["reportingController"] == "unstick.dev/watchdog" && WAY.iter().any(|r| e["reason"] == *r));
+        let of_runs = events.iter().filter(|e| e["regarding"]["kind"] == "Workflow").count();
+        if of_runs >= WAY.len() * runs.len() || begun.elapsed() > Duration::from_secs(20) {
+            break events;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    };
+    for run in runs {
+        let mut own: Vec<_> = events.iter().filter(|e| e["regarding"]["name"] == *run).collect();
+        own.sort_by_key(|e| e["eventTime"].as_str());
+        let said: Vec<_> = own.iter().filter_map(|e| e["reason"].as_str()).collect();
+        ensure!(said == WAY, "{run}: {said:?}");
+        for event in own {
+            let (policy, of) = (&event["related"], &event["regarding"]);
+            ensure!(policy["kind"] == "WorkflowPolicy" && policy["name"] == namespace, "{event}");
+            ensure!(of["kind"] == "Workflow" && of["uid"].is_string() && event["type"] == "Normal", "{event}");
+        }
+    }
+    for reason in WAY {
+        let of_policy = |e: &&Value| e["regarding"]["kind"] == "WorkflowPolicy" && e["reason"] == reason;
+        let own: Vec<_> = events.iter().filter(of_policy).collect();
+        ensure!(own.len() == 1, "{reason}: {} events of {} runs on the policy", own.len(), runs.len());
+        let (run, note) = (own[0]["related"]["name"].as_str(), own[0]["note"].as_str());
+        let (run, note) = (run.unwrap_or_default(), note.unwrap_or_default());
+        ensure!(runs.contains(&run) && note.starts_with(&format!("{namespace}/{run}: ")), "{}", own[0]);
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! Gzip up to Argo 4.0; from 4.1 the controller may write any of the three. Magic numbers tell gzip and zstd, what has
 //! neither is taken for brotli, as Argo does. What a stream claims to need is believed only up to [`MAX_DECODED`].
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -54,26 +54,55 @@ impl Codec {
 /// See [`CodecError`]. Memory stays below [`MAX_DECODED`] plus one window of the codec, whatever the input.
 pub fn decode(text: &str) -> Result<String, CodecError> {
     let packed = STANDARD.decode(text.trim_ascii()).map_err(|_| CodecError::NotBase64)?;
-    let plain = match Codec::sniff(&packed) {
-        Codec::Gzip => drain(flate2::read::MultiGzDecoder::new(packed.as_slice()))?,
-        Codec::Zstd => zstd(&packed)?,
-        Codec::Brotli => brotli(&packed)?,
-    };
+    let mut plain = Vec::new();
+    unpack(&packed, &mut plain)?;
     String::from_utf8(plain).map_err(|_| CodecError::Corrupt)
 }
 
-fn drain(from: impl Read) -> Result<Vec<u8>, CodecError> {
-    let mut plain = Vec::new();
-    let read = from.take(MAX_DECODED as u64 + 1).read_to_end(&mut plain).map_err(|_| CodecError::Corrupt)?;
-    if read > MAX_DECODED { Err(CodecError::TooLarge) } else { Ok(plain) }
+/// How long [`decode`] would make it, in bytes, without holding it.
+///
+/// # Errors
+/// See [`CodecError`].
+pub fn decoded_len(text: &str) -> Result<usize, CodecError> {
+    let packed = STANDARD.decode(text.trim_ascii()).map_err(|_| CodecError::NotBase64)?;
+    let mut length = Length(0);
+    unpack(&packed, &mut length)?;
+    Ok(length.0)
 }
 
-fn zstd(packed: &[u8]) -> Result<Vec<u8>, CodecError> {
+fn unpack(packed: &[u8], into: &mut impl Write) -> Result<(), CodecError> {
+    match Codec::sniff(packed) {
+        Codec::Gzip => drain(flate2::read::MultiGzDecoder::new(packed), into),
+        Codec::Zstd => zstd(packed, into),
+        Codec::Brotli => brotli(packed, into),
+    }
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn drain(from: impl Read, into: &mut impl Write) -> Result<(), CodecError> {
+    let read = std::io::copy(&mut from.take(MAX_DECODED as u64 + 1), into).map_err(|_| CodecError::Corrupt)?;
+    if read > MAX_DECODED as u64 { Err(CodecError::TooLarge) } else { Ok(()) }
+}
+
+fn zstd(packed: &[u8], into: &mut impl Write) -> Result<(), CodecError> {
     // The decoder reserves the window a frame announces (up to terabytes) before it reads anything.
     if zstd_window(packed).ok_or(CodecError::Corrupt)? > MAX_DECODED as u64 {
         return Err(CodecError::TooLarge);
     }
-    drain(ruzstd::decoding::StreamingDecoder::new(packed).map_err(|_| CodecError::Corrupt)?)
+    drain(ruzstd::decoding::StreamingDecoder::new(packed).map_err(|_| CodecError::Corrupt)?, into)
 }
 
 /// The window size a zstd frame header announces (RFC 8878 section 3.1.1.1), in bytes.
@@ -93,12 +122,12 @@ fn zstd_window(packed: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(size).saturating_add(if length == 2 { 256 } else { 0 }))
 }
 
-fn brotli(packed: &[u8]) -> Result<Vec<u8>, CodecError> {
+fn brotli(packed: &[u8], into: &mut impl Write) -> Result<(), CodecError> {
     // Strict: no "large window" extension, so a window has at most 16 MiB.
     let mut state =
         BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
     let (mut available_in, mut offset_in, mut total) = (packed.len(), 0, 0);
-    let mut plain = Vec::new();
+    let mut length = 0;
     let mut chunk = vec![0_u8; 64 << 10];
     loop {
         let (mut available_out, mut offset_out) = (chunk.len(), 0);
@@ -112,12 +141,14 @@ fn brotli(packed: &[u8]) -> Result<Vec<u8>, CodecError> {
             &mut total,
             &mut state,
         );
-        plain.extend_from_slice(chunk.get(..offset_out).ok_or(CodecError::Corrupt)?);
-        if plain.len() > MAX_DECODED {
+        length += offset_out;
+        if length > MAX_DECODED {
             return Err(CodecError::TooLarge);
         }
+        let piece = chunk.get(..offset_out).ok_or(CodecError::Corrupt)?;
+        into.write_all(piece).map_err(|_| CodecError::Corrupt)?;
         match result {
-            BrotliResult::ResultSuccess => return Ok(plain),
+            BrotliResult::ResultSuccess => return Ok(()),
             BrotliResult::NeedsMoreOutput => {}
             BrotliResult::NeedsMoreInput | BrotliResult::ResultFailure => return Err(CodecError::Corrupt),
         }

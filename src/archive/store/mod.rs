@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 pub use hyper::body::Bytes;
@@ -117,6 +118,18 @@ pub trait Store: Send + Sync {
     /// It can't be asked.
     async fn keeps_checksum(&self, _key: &str) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    /// The same store, used as one that doesn't honour the condition of a put that may not replace anything: it is looked
+    /// first whether something is there, and the put goes without the condition. `None` where the condition is always kept.
+    /// For who has found out that it isn't: between the look and the put another may write.
+    fn without_condition(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
+
+    /// Whether [`Store::put_new`] looks by itself whether something is there.
+    fn looks_first(&self) -> bool {
+        false
     }
 
     /// Who we are there, for a person to read.

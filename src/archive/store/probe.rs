@@ -25,7 +25,7 @@ pub struct Probed {
     pub day: String,
 }
 
-/// Probes a location: puts the object of the day unless it is there, puts it again and expects to be refused, reads and
+/// Probes a location, with a store that asks for the condition: puts the object of the day unless it is there, puts it again and expects to be refused, reads and
 /// compares. `first`: the day of the first probe of this place; a folder must still have it.
 ///
 /// # Errors
@@ -44,9 +44,7 @@ pub async fn probe(
     let date = now.get().strftime("%Y-%m-%d").to_string();
     let key = location.layout.probe(&date);
     let body = Bytes::from(format!("unstick probes this location once a day: {date}\n"));
-    // A store that doesn't know the condition may say so by refusing: then it must take it without.
-    let first = put(store, &key, &body).await?;
-    let second = put(store, &key, &body).await?;
+    let (first, second) = puts(store, &key, &body).await?;
     let Some(read) = store.get(&key, 4 << 10).await? else {
         return Err(StoreError::new(Fault::Other, format!("what was written to {key} can't be read yet")));
     };
@@ -54,7 +52,9 @@ pub async fn probe(
         return Err(StoreError::new(Fault::Corrupt, format!("what was written to {key} reads as something else")));
     }
     let fresh = matches!(first, Put::Created { .. });
-    let versions = [&first, &second].into_iter().any(|put| matches!(put, Put::Created { version_id: Some(_) }));
+    let versions = [Some(&first), second.as_ref()]
+        .into_iter()
+        .any(|put| matches!(put, Some(Put::Created { version_id: Some(_) })));
     // Lists are for the catalogue: not to be allowed to list is found out here, not when somebody looks for a run.
     store.list(&List { prefix: &key, ..List::default() }).await?;
     // Nothing hangs on it: our own digest is what is compared. A store that can't be asked so has none.
@@ -62,12 +62,26 @@ pub async fn probe(
     Ok(Probed {
         identity,
         capabilities: Capabilities {
-            conditional_put: matches!(second, Put::Exists) && (fresh || matches!(first, Put::Exists)),
+            conditional_put: second == Some(Put::Exists) && (fresh || matches!(first, Put::Exists)),
             checksums,
             versioning: versions || read.version_id.is_some(),
         },
         day: date,
     })
+}
+
+/// The first put and, unless the store refuses to be asked so, a second that it has to refuse.
+async fn puts(store: &dyn Store, key: &str, body: &Bytes) -> Result<(Put, Option<Put>), StoreError> {
+    match put(store, key, body).await {
+        Ok(first) => Ok((first, Some(put(store, key, body).await?))),
+        // Is it the condition that it doesn't take (501, or 400)? Then it takes the same without it.
+        Err(error) if matches!(error.kind, Fault::Unsupported | Fault::Invalid) => {
+            let plain = store.without_condition().ok_or_else(|| error.clone())?;
+            // Where that is no better, the first answer is the one to be shown.
+            Ok((put(&*plain, key, body).await.map_err(|_| error)?, None))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn put(store: &dyn Store, key: &str, body: &Bytes) -> Result<Put, StoreError> {

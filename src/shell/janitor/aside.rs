@@ -12,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::AT_WORK;
 use crate::api::reasons::KeepReason;
-use crate::api::workflow::codec::MAX_DECODED;
+use crate::api::workflow::codec::{self, MAX_DECODED};
+use crate::api::workflow::{Nodes, Workflow};
 use crate::archive::store::{Bytes, Fingerprint, Head, List, Meta, Object, Page, Put, Store, StoreError};
 use crate::watchdog::janitor::job::Outcome;
 
@@ -35,24 +36,21 @@ impl Default for Desks {
 
 /// A place to work at. It is free again when the work has ended, which is later than that it was given up.
 pub struct Desk {
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
     aside: Option<OwnedSemaphorePermit>,
 }
 
 impl Desks {
-    /// Waits for a run's share of memory (the texts, a tree of them and, where nodes are packed, all they may become) and,
-    /// where it is large, for its turn.
+    /// Waits for a run's share of memory, its texts with its nodes unpacked, and, where it is large, for its turn. How much
+    /// nodes become is found out by unpacking them once without keeping anything; until then the most counts.
     ///
     /// # Errors
-    /// It is larger than all there is.
+    /// It alone is larger than all there is.
     pub async fn take(&self, live: &str, events: &str) -> Result<Desk, Outcome> {
         let packed = live.contains("\"compressedNodes\"");
         let size = live.len() + events.len();
-        let need = size * 2 + if packed { MAX_DECODED } else { 0 };
-        let kib = u32::try_from(need >> 10).unwrap_or(u32::MAX).saturating_add(1);
-        if kib as usize > AT_WORK >> 10 {
-            let text = format!("it needs more than {} MiB to be archived", AT_WORK >> 20);
-            return Err(Outcome::NotArchivable(KeepReason::NotArchivable, text));
+        if size > AT_WORK {
+            return Err(too_large(size));
         }
         let closed = |e: tokio::sync::AcquireError| Outcome::Failed(e.to_string());
         // The turn first: who waits for it holds no memory that small runs could use.
@@ -61,8 +59,10 @@ impl Desks {
         } else {
             None
         };
-        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(closed)?;
-        Ok(Desk { _room: room, aside })
+        let most = if packed { (size + MAX_DECODED).min(AT_WORK) } else { size };
+        let room = Arc::clone(&self.room).acquire_many_owned(kib(most)).await.map_err(closed)?;
+        let desk = Desk { room, aside };
+        if packed { desk.unpacked(live.to_owned(), size).await } else { Ok(desk) }
     }
 
     /// Waits until nothing is at work aside.
@@ -71,7 +71,43 @@ impl Desks {
     }
 }
 
+/// Of the room, for so many bytes.
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
+}
+
+fn too_large(bytes: usize) -> Outcome {
+    let text = format!(
+        "it has {} MiB with its nodes unpacked, and archiving has room for {} MiB in all",
+        bytes.div_ceil(1 << 20),
+        AT_WORK >> 20
+    );
+    Outcome::NotArchivable(KeepReason::NotArchivable, text)
+}
+
+/// How long the nodes of a run are when they are unpacked.
+fn unpacked_nodes(live: &str) -> Result<usize, Outcome> {
+    let Ok(workflow) = Workflow::from_json(live) else { return Ok(0) };
+    let Nodes::Compressed(nodes) = &workflow.status.nodes else { return Ok(0) };
+    codec::decoded_len(nodes)
+        .map_err(|error| Outcome::NotArchivable(KeepReason::NotArchivable, format!("its nodes can't be read: {error}")))
+}
+
 impl Desk {
+    /// Counts what the nodes become, aside, and gives back the room that they don't need.
+    async fn unpacked(mut self, live: String, size: usize) -> Result<Self, Outcome> {
+        let counted = tokio::task::spawn_blocking(move || {
+            let bytes = size + unpacked_nodes(&live)?;
+            if bytes > AT_WORK {
+                return Err(too_large(bytes));
+            }
+            let spare = self.room.num_permits().saturating_sub(kib(bytes) as usize);
+            drop(self.room.split(spare));
+            Ok(self)
+        });
+        counted.await.unwrap_or_else(|error| Err(Outcome::Failed(format!("the work broke: {error}"))))
+    }
+
     /// Does the work here, or aside where the run is large. `work` is given the store to use.
     ///
     /// # Errors
@@ -148,6 +184,10 @@ impl Store for Pausing {
     async fn keeps_checksum(&self, key: &str) -> Result<bool, StoreError> {
         tokio::task::yield_now().await;
         self.0.keeps_checksum(key).await
+    }
+
+    fn looks_first(&self) -> bool {
+        self.0.looks_first()
     }
 
     async fn identity(&self) -> Result<String, StoreError> {

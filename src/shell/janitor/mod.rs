@@ -28,7 +28,7 @@ pub use look::{Judged, LastLook};
 pub use open::{Open, Shelf};
 pub use place::{Opening, Tried, follow_place};
 
-/// Bytes of live objects at work at once, those decoded included.
+/// Bytes of live objects at work at once, their nodes unpacked.
 const AT_WORK: usize = 64 << 20;
 
 /// How long the lines of a location that was shut may take to be written there.

@@ -17,6 +17,8 @@ use crate::watchdog::janitor::job::Target;
 /// A location that is open.
 pub struct Open {
     pub store: Arc<dyn Store>,
+    /// The same as probes use it: asking for the condition of puts, whether it was honoured or not.
+    pub asking: Arc<dyn Store>,
     pub location: Location,
     pub rows: Arc<Rows>,
     /// A job has met a failure of the store: it is tried at once, and jobs wait until it works.
@@ -24,9 +26,13 @@ pub struct Open {
 }
 
 impl Open {
-    pub fn new(store: Arc<dyn Store>, location: Location, shelf: &Shelf) -> Self {
+    /// `asking`: a store that asks for the condition of puts. Where the location says that it isn't honoured, the store is
+    /// used without.
+    pub fn new(asking: Arc<dyn Store>, location: Location, shelf: &Shelf) -> Self {
         let rows = shelf.rows(&location.fingerprint);
-        Self { store, location, rows, trouble: Notify::new() }
+        let plain = if location.conditional_put { None } else { asking.without_condition() };
+        let store = plain.unwrap_or_else(|| Arc::clone(&asking));
+        Self { store, asking, location, rows, trouble: Notify::new() }
     }
 
     /// Writes the lines that wait as one batch for each day and namespace; what can't be written waits on.

@@ -40,6 +40,13 @@ impl Tried {
     }
 }
 
+/// What a location that is ready says.
+const KEPT: &str = "Archives are stored and verified here.";
+/// The same of a store without the condition.
+const LOOKED_FIRST: &str = "Archives are stored and verified here. The store doesn't honour conditional puts \
+    (If-None-Match): unstick looks before each put that nothing is there, and reads back what it wrote. Let nobody else \
+    write below the prefix.";
+
 /// A location that isn't ready is tried again after this.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -160,7 +167,7 @@ async fn attempt(
         }
     }
     let store = match &known {
-        Some(open) => Arc::clone(&open.store),
+        Some(open) => Arc::clone(&open.asking),
         None => match connect(object, &opening.read, &opening.namespace).await {
             Ok(store) => store,
             Err((reason, message)) => return Found { reason, message, ..found },
@@ -180,7 +187,7 @@ async fn attempt(
             let location = Location { conditional_put: capabilities.conditional_put, ..location };
             Found {
                 reason: LocationReason::Probed,
-                message: "Archives are stored and verified here.".to_owned(),
+                message: if capabilities.conditional_put { KEPT } else { LOOKED_FIRST }.to_owned(),
                 identity,
                 capabilities: Some(Capabilities {
                     conditional_put: capabilities.conditional_put,

@@ -22,7 +22,8 @@ use crate::archive::key::Layout;
 use crate::archive::store::filesystem::Filesystem;
 use crate::archive::store::{List, Location, LocationKind, Store as _};
 use crate::shell::clock::ServerClock;
-use crate::watchdog::janitor::job::{Job, JobTicket, Needed, Outcome, Permit, Target, Task};
+use crate::watchdog::janitor::job::{Job, JobTicket, Kept, Needed, Outcome, Permit, Target, Task};
+use crate::watchdog::janitor::run::Mark;
 
 /// A server that has this one object, takes every delete and gives every patch back.
 fn client(object: Value) -> Client {
@@ -287,4 +288,49 @@ async fn an_offloaded_run_is_called_so() {
     let task = Task::Archive { location, redaction, events: false, stuck_seconds: None };
     let outcome = hands.perform(Job { ticket: JobTicket(1), target: target(), task }, hands.look.now()).await;
     assert!(matches!(outcome, Outcome::NotArchivable(KeepReason::Offloaded, _)), "{outcome:?}");
+}
+
+/// Asks the store about a run that the API server has no more: nobody answers there.
+#[tokio::test]
+async fn of_a_run_that_has_gone_the_store_says_whether_its_mark_told_the_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new(client(run()), Arc::default(), LastLook::default());
+    let place = open(folder.path());
+    hands.open("main", Some(Arc::clone(&place)));
+    let job = |target: Target, task| Job { ticket: JobTicket(1), target, task };
+    let archive =
+        Task::Archive { location: "main".into(), redaction: Redaction::default(), events: false, stuck_seconds: None };
+    let kept = hands.perform(job(target(), archive), hands.look.now()).await;
+    let Outcome::Kept(Kept { mark, .. }) = kept else { panic!("{kept:?}") };
+
+    let service = tower::service_fn(|_: Request<Body>| async { Err::<Response<Body>, _>("asked about what has gone") });
+    let hands = Hands::new(Client::new(service, "default"), Arc::default(), LastLook::default());
+    let ask = async |target: Target, mark: &Mark| {
+        let task = Task::Confirm { location: "main".into(), mark: mark.clone() };
+        hands.perform(job(target, task), hands.look.now()).await
+    };
+    let early = ask(target(), &mark).await;
+    assert!(matches!(early, Outcome::Store(..)), "not known while its location isn't open: {early:?}");
+    hands.open("main", Some(place));
+    let told = ask(target(), &mark).await;
+    assert!(matches!(&told, Outcome::Kept(kept) if kept.already && kept.mark == mark), "{told:?}");
+    let copied = Target { uid: "2f9a75e9-00bd-471a-845c-64f798862902".into(), ..target() };
+    let again = Target { finished: target().finished + 1, ..target() };
+    for other in [copied, again] {
+        let told = ask(other, &mark).await;
+        assert!(matches!(told, Outcome::Unconfirmed), "a mark that was copied to another run: {told:?}");
+    }
+    for forged in [
+        Mark { key: mark.key.replace("run-1", "run-2"), ..mark.clone() },
+        Mark { digest: "0".repeat(64), ..mark.clone() },
+        Mark { fingerprint: "elsewhere".into(), ..mark.clone() },
+        Mark { key: "../run-1".into(), ..mark.clone() },
+    ] {
+        let told = ask(target(), &forged).await;
+        assert!(matches!(told, Outcome::Unconfirmed), "{forged:?}: {told:?}");
+    }
+    // Somebody has emptied the folder: the mark alone is no archive.
+    std::fs::remove_dir_all(folder.path().join("workflow-archives-index")).unwrap();
+    let told = ask(target(), &mark).await;
+    assert!(matches!(told, Outcome::Unconfirmed), "{told:?}");
 }

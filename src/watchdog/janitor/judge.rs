@@ -111,7 +111,7 @@ impl Watchdog {
         if now < due {
             let ttl = rule.ttl(run.phase).unwrap_or(0);
             let notice = due.saturating_sub((ttl / 10).clamp(1, 86_400));
-            let tell = rule.mode == Mode::Enforce && !entry.told.scheduled;
+            let tell = rule.mode == Mode::Enforce && !run.held && entry.told.scheduled != due;
             return match (tell, now >= notice) {
                 (true, true) => Verdict::Announce(due),
                 (true, false) => Verdict::Rest(notice),

@@ -8,7 +8,8 @@
 //!
 //! `run` is what is remembered of a finished run, `rules` what its policy says, `judge` one pure decision, `work` hands
 //! out jobs and takes their outcomes, `budget` counts deletes in a sliding window, `groups` knows the newest of each
-//! template, `hearing` whether rules still reach us, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
+//! template, `hearing` whether rules still reach us, `parting` and `vanished` what is known of
+//! runs that have gone, `sooner` who deletes before us, `plan` puts all before `judge` for who wants to know what would be done.
 //! Marks on workflows are hints: only a proof made right before it unlocks a delete.
 
 pub mod budget;
@@ -23,6 +24,8 @@ pub mod run;
 mod said;
 mod schedule;
 pub mod sooner;
+mod summed;
+mod vanished;
 mod work;
 
 #[cfg(test)]
@@ -42,6 +45,8 @@ use hearing::Hearing;
 use job::{JobTicket, Kept};
 use parting::Parting;
 use run::Finished;
+use summed::Summed;
+use vanished::Vanished;
 
 /// How far a finished run is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,11 +79,11 @@ pub struct Entry {
 
 /// What events have said of a run, each once.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Told {
     archived: bool,
     failed: bool,
-    scheduled: bool,
+    /// When it is due, as it was said.
+    scheduled: Secs,
     blocked: Option<KeepReason>,
     simulated: bool,
 }
@@ -98,8 +103,10 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Janitor {
     entries: HashMap<Slot, Entry>,
-    /// When to look at which: by time, then oldest run first.
+    /// When to look at which: what is due by time goes over to `due`.
     agenda: BTreeSet<(Secs, Secs, Slot)>,
+    /// To be looked at now, the run that ended first before all others: whenever each was seen.
+    due: BTreeSet<(Secs, Slot)>,
     groups: Groups,
     spent: HashMap<PolicyKey, Spent>,
     pub(crate) places: BTreeMap<String, Place>,
@@ -114,6 +121,10 @@ pub struct Janitor {
     /// Runs that we have told the API server to delete.
     deleting: HashSet<Uid>,
     parting: Parting,
+    /// Runs that others have deleted, and whose archive is looked for.
+    vanished: Vanished,
+    /// Events on policies that wait to be said together.
+    pub(super) summed: Summed,
     /// When we began to lead: budgets have no ledger from before.
     led_since: Secs,
 }
@@ -128,7 +139,7 @@ impl Janitor {
     }
 
     pub fn in_flight(&self) -> usize {
-        self.jobs.len()
+        self.jobs.len() + self.vanished.asking()
     }
 
     fn look(&mut self, slot: Slot, at: Secs) {
@@ -136,11 +147,23 @@ impl Janitor {
         let finished = entry.run.finished;
         if entry.look_at != 0 {
             self.agenda.remove(&(entry.look_at, finished, slot));
+            self.due.remove(&(finished, slot));
         }
         entry.look_at = at;
         if at != 0 {
             self.agenda.insert((at, finished, slot));
         }
+    }
+
+    /// The next to be looked at now.
+    fn next_due(&mut self, now: Secs) -> Option<Slot> {
+        while let Some((_, finished, slot)) = self.agenda.first().copied().filter(|(at, ..)| *at <= now) {
+            self.agenda.pop_first();
+            self.due.insert((finished, slot));
+        }
+        let (_, slot) = self.due.first().copied()?;
+        self.look(slot, 0);
+        Some(slot)
     }
 
     fn forget(&mut self, slot: Slot) -> Option<Entry> {
@@ -210,7 +233,7 @@ impl Watchdog {
     }
 
     /// A workflow has gone.
-    pub(super) fn janitor_gone(&mut self, slot: Slot, facts: &Facts) {
+    pub(super) fn janitor_gone(&mut self, slot: Slot, facts: &Facts, now: Secs) {
         let entry = self.janitor.forget(slot);
         let ours = self.janitor.deleting.remove(&facts.uid);
         if !self.leading || !self.synced {
@@ -218,7 +241,7 @@ impl Watchdog {
         }
         if ours {
             if let Some(entry) = &entry {
-                self.parted(entry, facts);
+                self.parted(entry, facts, now);
             }
             return;
         }
@@ -229,15 +252,10 @@ impl Watchdog {
             None => self.policies.retention_of(&facts.kin.namespace, &facts.kin.labels, None),
         };
         let Some(policy) = policy.and_then(|p| self.policies.get(p)) else { return };
-        if policy
-            .rules
-            .as_ref()
-            .and_then(|r| r.archive.as_ref())
-            .is_some_and(|a| a.mode == crate::api::reasons::Mode::Enforce)
-        {
-            let label = policy.label.clone();
-            self.tally.add("unstick_archive_lost_total", &[&label], 1);
-        }
+        let archive = policy.rules.as_ref().and_then(|r| r.archive.as_ref());
+        let Some(archive) = archive.filter(|a| a.mode == crate::api::reasons::Mode::Enforce) else { return };
+        let (label, location) = (policy.label.clone(), archive.location.clone());
+        self.vanished(entry.as_ref(), facts, (label, location), now);
     }
 
     /// A namespace has a hold with this text, or none.
@@ -282,8 +300,14 @@ impl Watchdog {
         self.janitor.spent.clear();
         self.janitor.jobs.clear();
         self.janitor.parting = Parting::default();
+        self.janitor.summed = Summed::default();
+        self.janitor.vanished = Vanished::default();
         for entry in self.janitor.entries.values_mut() {
             entry.job = None;
+            // Another has led meanwhile, and has marked what it archived.
+            if matches!(entry.stage, Stage::Waiting) && entry.run.mark.is_some() {
+                entry.stage = Stage::Marked;
+            }
         }
         self.janitor_look_all(now);
     }

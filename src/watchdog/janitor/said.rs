@@ -1,6 +1,6 @@
 //! What is said of finished runs: events on the run and on its policy, and the counts in the policy's status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Entry, Stage};
 use crate::api::policy::{RetentionBlock, RetentionStatus};
@@ -14,72 +14,77 @@ use crate::watchdog::{Watchdog, instant};
 /// Something to be said of a run.
 #[derive(Clone, Debug)]
 pub(super) enum Say {
-    Archived,
+    /// Whether its archive was there already.
+    Archived(bool),
     Failed(String),
+    /// When it is due: it may be so already.
     Scheduled(Secs),
     Simulated,
     Deleted,
     Blocked(KeepReason, String),
 }
 
+/// Why a run was deleted, as events say it.
+pub(super) const DELETED: &str = "deleted: its time to live is over";
+
 impl Watchdog {
-    /// Counts it and, unless it has been said of this run, writes the events.
-    pub(super) fn say(&mut self, slot: Slot, say: &Say) {
+    /// Counts it and, unless it has been said of this run, writes the events: one on the run, and one on the policy for
+    /// all runs of a time.
+    pub(super) fn say(&mut self, slot: Slot, say: &Say, now: Secs) {
         let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         let Some(policy) = self.policies.get(entry.policy) else { return };
-        let label = policy.label.clone();
+        let (label, key) = (policy.label.clone(), policy.key.clone());
         let told = &mut entry.told;
         let first = match say {
-            Say::Archived => !std::mem::replace(&mut told.archived, true),
+            Say::Archived(_) => !std::mem::replace(&mut told.archived, true),
             Say::Failed(_) => !std::mem::replace(&mut told.failed, true),
-            Say::Scheduled(_) => !std::mem::replace(&mut told.scheduled, true),
+            Say::Scheduled(due) => std::mem::replace(&mut told.scheduled, *due) != *due,
             Say::Simulated => !std::mem::replace(&mut told.simulated, true),
             Say::Deleted => true,
             Say::Blocked(reason, _) => told.blocked.replace(*reason) != Some(*reason),
         };
-        if matches!(say, Say::Archived) {
+        if matches!(say, Say::Archived(_)) {
             told.failed = false;
         }
         let (reason, text, warning) = match say {
-            Say::Archived => {
-                let key = if let Stage::Kept(kept) = &entry.stage { kept.mark.key.as_str() } else { "" };
-                (EventReason::Archived, format!("archived and verified: {key}"), false)
+            Say::Archived(already) => {
+                let at = if let Stage::Kept(kept) = &entry.stage { kept.mark.key.as_str() } else { "" };
+                let how = if *already { "its archive was there, and is verified" } else { "archived and verified" };
+                (EventReason::Archived, format!("{how}: {at}"), false)
             }
             Say::Failed(text) => (EventReason::ArchiveFailed, text.clone(), true),
+            Say::Scheduled(due) if *due <= now => {
+                let text = format!("to be deleted now: its time to live was over at {}", instant(*due));
+                (EventReason::DeletionScheduled, text, false)
+            }
             Say::Scheduled(due) => {
                 (EventReason::DeletionScheduled, format!("to be deleted at {}", instant(*due)), false)
             }
             Say::Simulated => {
                 (EventReason::DeletionScheduled, "DryRun: would be deleted now; nothing is done".to_owned(), false)
             }
-            Say::Deleted => (EventReason::Deleted, "deleted: its time to live is over".to_owned(), false),
+            Say::Deleted => (EventReason::Deleted, DELETED.to_owned(), false),
             Say::Blocked(reason, text) => (EventReason::DeleteBlocked, format!("{reason}: {text}"), true),
         };
+        let keeps = if let Say::Blocked(reason, _) = say { Some(*reason) } else { None };
         let Some((workflow, related)) = self.references(slot) else { return };
         match say {
             Say::Failed(_) => self.tally.add("unstick_archive_failures_total", &[&label], 1),
             Say::Deleted => self.tally.add("unstick_deleted_runs_total", &[&label], 1),
-            Say::Blocked(..) | Say::Archived | Say::Scheduled(_) | Say::Simulated => {}
+            Say::Blocked(..) | Say::Archived(_) | Say::Scheduled(_) | Say::Simulated => {}
         }
         if !first {
             return;
         }
-        let about = format!("{}/{}: {text}", workflow.namespace, workflow.name);
-        let place = if related.namespace.is_empty() { "default".to_owned() } else { related.namespace.clone() };
-        // What has gone can't be found by its events; the policy still can.
-        if !matches!(say, Say::Deleted) {
-            self.note(Note {
-                namespace: workflow.namespace.clone(),
-                reason,
-                regarding: workflow.clone(),
-                related: related.clone(),
-                text,
-                warning,
-            });
-        }
-        if matches!(say, Say::Deleted) || warning {
-            self.note(Note { namespace: place, reason, regarding: related, related: workflow, text: about, warning });
-        }
+        self.note_of_run(Note {
+            namespace: workflow.namespace.clone(),
+            reason,
+            regarding: workflow.clone(),
+            related: related.clone(),
+            text: text.clone(),
+            warning,
+        });
+        self.say_on_policy(key, (reason, keeps, warning), (related, workflow), &text, now);
     }
 
     /// The run, and the policy that governs it.
@@ -106,22 +111,28 @@ impl Watchdog {
         Some((workflow, related))
     }
 
-    /// What the status of a policy says of finished runs; `None` when it governs none and has no such section.
-    pub(in crate::watchdog) fn retention_status(&self, policy: u16, now: Secs) -> Option<RetentionStatus> {
-        let rules = self.policies.get(policy)?.rules.as_ref()?;
-        let mut blocked: BTreeMap<KeepReason, RetentionBlock> = BTreeMap::new();
-        let mut status = RetentionStatus::default();
-        for (slot, entry) in self.janitor.entries().filter(|(_, e)| e.policy == policy) {
+    /// What the statuses of policies say of finished runs, by policy: all in one walk. A policy without such a section
+    /// has none.
+    pub(in crate::watchdog) fn retention_census(&self, now: Secs) -> HashMap<u16, RetentionStatus> {
+        let mut all = HashMap::new();
+        let mut blocked: BTreeMap<(u16, KeepReason), RetentionBlock> = BTreeMap::new();
+        let deleted = self.tally.counters.get("unstick_deleted_runs_total");
+        for (index, policy) in self.policies.iter().filter(|(_, policy)| policy.rules.is_some()) {
+            let own = deleted.and_then(|s| s.get(&vec![policy.label.to_string()]));
+            let deleted = own.map_or(0, |n| i64::try_from(*n).unwrap_or(i64::MAX));
+            all.insert(index, RetentionStatus { deleted, ..RetentionStatus::default() });
+        }
+        for (slot, entry) in self.janitor.entries() {
+            let Some(status) = all.get_mut(&entry.policy) else { continue };
             status.finished += 1;
             status.archived += i64::from(matches!(entry.stage, Stage::Kept(_)));
+            let rules = self.policies.get(entry.policy).and_then(|p| p.rules.as_ref());
             let due = rules
-                .cleanup
-                .as_ref()
-                .and_then(|c| c.ttl(entry.run.phase))
+                .and_then(|r| r.cleanup.as_ref()?.ttl(entry.run.phase))
                 .is_some_and(|ttl| entry.run.finished != 0 && entry.run.finished.saturating_add(ttl) <= now);
             status.due += i64::from(due);
             if let Some((reason, _)) = &entry.blocked {
-                let block = blocked.entry(*reason).or_insert_with(|| RetentionBlock {
+                let block = blocked.entry((entry.policy, *reason)).or_insert_with(|| RetentionBlock {
                     reason: *reason,
                     runs: 0,
                     example: self
@@ -132,10 +143,11 @@ impl Watchdog {
                 block.runs += 1;
             }
         }
-        let label = self.policies.get(policy)?.label.to_string();
-        let deleted = self.tally.counters.get("unstick_deleted_runs_total").and_then(|s| s.get(&vec![label]));
-        status.deleted = deleted.map_or(0, |n| i64::try_from(*n).unwrap_or(i64::MAX));
-        status.blocked = blocked.into_values().collect();
-        Some(status)
+        for ((policy, _), block) in blocked {
+            if let Some(status) = all.get_mut(&policy) {
+                status.blocked.push(block);
+            }
+        }
+        all
     }
 }

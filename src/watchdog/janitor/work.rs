@@ -1,7 +1,7 @@
 //! Jobs are handed out, their outcomes taken: the only place where a delete is permitted.
 
 use super::job::{Ground, Job, JobTicket, Kept, Live, Needed, Outcome, Permit, Target, Task};
-use super::judge::Verdict;
+use super::judge::{Due, Verdict};
 use super::said::Say;
 use super::{Entry, Stage};
 use crate::api::policy::CleanupRequire;
@@ -10,12 +10,19 @@ use crate::api::workflow::Secs;
 use crate::archive::verify::VerifiedArchive;
 use crate::mutant;
 use crate::watchdog::Watchdog;
-use crate::watchdog::facts::Facts;
+use crate::watchdog::facts::{Facts, Uid};
 use crate::watchdog::index::Slot;
 
 /// A job that failed is tried again after this, doubled up to `LONGEST`, spread by the run's own number.
 const FIRST_RETRY: Secs = 5;
 const LONGEST: Secs = 600;
+
+/// How long to wait after so many failures. Up to a quarter more by the run's own number, so that those that failed
+/// together don't come back together.
+pub(super) fn backoff(failures: u32, uid: Uid) -> Secs {
+    let wait = FIRST_RETRY.checked_shl(failures.clamp(1, 8) - 1).unwrap_or(LONGEST).min(LONGEST);
+    wait + u32::try_from(uid.0 % 64).unwrap_or(0) * wait / 256
+}
 
 /// The run that these facts are of.
 pub(super) fn target_of(facts: &Facts) -> Target {
@@ -31,9 +38,11 @@ pub(super) fn target_of(facts: &Facts) -> Target {
 impl Watchdog {
     /// When a job may be due by time alone.
     pub fn next_job_due(&self) -> Option<Secs> {
-        let free = self.may_work() && self.janitor.jobs.len() < self.config.max_jobs;
-        let record = (!self.janitor.parting.records.is_empty()).then_some(0);
-        record.or_else(|| self.janitor.agenda.first().map(|(at, ..)| *at)).filter(|_| free)
+        let free = self.may_work() && self.janitor.in_flight() < self.config.max_jobs;
+        let janitor = &self.janitor;
+        let now = !janitor.parting.records.is_empty() || !janitor.due.is_empty();
+        let later = [janitor.agenda.first().map(|(at, ..)| *at), janitor.vanished.next_due()];
+        now.then_some(0).or_else(|| later.into_iter().flatten().min()).filter(|_| free)
     }
 
     fn may_work(&self) -> bool {
@@ -42,22 +51,23 @@ impl Watchdog {
 
     /// The next job, if there is one and a place for it.
     pub fn next_job(&mut self, now: Secs) -> Option<Job> {
-        if !self.may_work() || self.janitor.jobs.len() >= self.config.max_jobs {
+        if !self.may_work() || self.janitor.in_flight() >= self.config.max_jobs {
             return None;
         }
         if let Some(target) = self.janitor.parting.records.pop_front() {
             return Some(Job { ticket: self.ticket(), target, task: Task::Record });
         }
-        while let Some((at, _, slot)) = self.janitor.agenda.first().copied() {
-            if at > now {
-                return None;
-            }
-            self.janitor.look(slot, 0);
+        // What is there can still be lost, what has gone can't: of four places one is for the questions about that.
+        let asks = self.janitor.next_job.is_multiple_of(4);
+        if let Some(job) = if asks { self.next_question(now) } else { None } {
+            return Some(job);
+        }
+        while let Some(slot) = self.janitor.next_due(now) {
             if let Some(job) = self.look_at(slot, now) {
                 return Some(job);
             }
         }
-        None
+        self.next_question(now)
     }
 
     fn look_at(&mut self, slot: Slot, now: Secs) -> Option<Job> {
@@ -78,22 +88,22 @@ impl Watchdog {
                 let first = reason == KeepReason::Offloaded && !entry.told.failed;
                 self.block(slot, reason, &text);
                 if first {
-                    self.say(slot, &Say::Failed(text.clone()));
+                    self.say(slot, &Say::Failed(text.clone()), now);
                 }
                 self.janitor.look(slot, at);
                 // What keeps all runs of a policy is in its status; what keeps this one is said where it is looked for.
                 if own {
-                    self.say(slot, &Say::Blocked(reason, text));
+                    self.say(slot, &Say::Blocked(reason, text), now);
                 }
                 return None;
             }
             Verdict::Announce(due) => {
-                self.say(slot, &Say::Scheduled(due));
+                self.say(slot, &Say::Scheduled(due), now);
                 self.janitor.look(slot, due);
                 return None;
             }
             Verdict::Simulate => {
-                self.say(slot, &Say::Simulated);
+                self.say(slot, &Say::Simulated, now);
                 return None;
             }
             Verdict::Archive(rule) => {
@@ -101,9 +111,24 @@ impl Watchdog {
                 Task::Archive { location: rule.location, redaction: rule.redaction, events: rule.events, stuck_seconds }
             }
             Verdict::Confirm(mark) => Task::Confirm { location: self.location_of(entry)?, mark },
-            Verdict::Examine => self.examination(entry)?,
+            Verdict::Examine => {
+                let task = self.examination(entry)?;
+                // Whoever was past its time when it was first seen, or when its policy changed, hears of it now.
+                if let Some(due) = self.due_of(slot, entry) {
+                    self.say(slot, &Say::Scheduled(due), now);
+                }
+                task
+            }
         };
         self.start(slot, task)
+    }
+
+    fn due_of(&self, slot: Slot, entry: &Entry) -> Option<Secs> {
+        let rule = self.policies.get(entry.policy)?.rules.as_ref()?.cleanup.as_ref()?;
+        match self.may_go(slot, entry, rule) {
+            Due::At(due) => Some(due),
+            Due::NoTtl | Due::NoEnd | Due::AmongNewest => None,
+        }
     }
 
     pub(super) fn location_of(&self, entry: &Entry) -> Option<String> {
@@ -135,14 +160,15 @@ impl Watchdog {
         Some(Job { ticket, target, task })
     }
 
-    fn ticket(&mut self) -> JobTicket {
+    pub(super) fn ticket(&mut self) -> JobTicket {
         self.janitor.next_job += 1;
         JobTicket(self.janitor.next_job)
     }
 
     /// A job has ended; a delete that it has made possible comes back at once.
     pub fn job_ended(&mut self, ticket: JobTicket, outcome: Outcome, now: Secs) -> Option<Job> {
-        self.delete_ended_late(ticket, &outcome);
+        self.delete_ended_late(ticket, &outcome, now);
+        self.question_ended(ticket, &outcome, now);
         let slot = self.janitor.jobs.remove(&ticket)?;
         // The run may have been retried, deleted or put under another policy meanwhile: then this is of no more use.
         let entry = self.janitor.entries.get_mut(&slot).filter(|e| e.job == Some(ticket))?;
@@ -157,21 +183,21 @@ impl Watchdog {
             Outcome::NotVerified(text) => {
                 entry.stage = Stage::Waiting;
                 self.block(slot, KeepReason::NotVerified, &text);
-                self.say(slot, &Say::Blocked(KeepReason::NotVerified, text));
+                self.say(slot, &Say::Blocked(KeepReason::NotVerified, text), now);
                 self.again(slot, now);
             }
             Outcome::NotArchivable(reason, text) => {
                 self.block(slot, reason, &text);
-                self.say(slot, &Say::Failed(text.clone()));
+                self.say(slot, &Say::Failed(text.clone()), now);
                 // As it is now it won't do; a change of it is looked at at once.
                 self.janitor.look(slot, now.saturating_add(3600));
             }
             Outcome::Store(reason, text) => {
                 self.block(slot, KeepReason::ArchiveFailed, &format!("{reason}: {text}"));
-                self.say(slot, &Say::Failed(text.clone()));
+                self.say(slot, &Say::Failed(text.clone()), now);
                 self.again(slot, now);
             }
-            Outcome::Deleted => self.say(slot, &Say::Deleted),
+            Outcome::Deleted => self.say(slot, &Say::Deleted, now),
             // Somebody else's doing: the watch brings it, and there it is counted as what it is.
             Outcome::Gone => {}
             Outcome::Changed => {
@@ -182,7 +208,7 @@ impl Watchdog {
             Outcome::Refused(text) => {
                 self.janitor.deleting.remove(&entry.run.run.uid);
                 self.block(slot, KeepReason::Refused, &text);
-                self.say(slot, &Say::Blocked(KeepReason::Refused, text));
+                self.say(slot, &Say::Blocked(KeepReason::Refused, text), now);
                 self.janitor.look(slot, now.saturating_add(LONGEST));
             }
             Outcome::Unanswered(text) => {
@@ -202,6 +228,7 @@ impl Watchdog {
         let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         entry.failures = 0;
         let (bytes, already, finished) = (kept.stored_bytes, kept.already, entry.run.finished);
+        let confirmed = matches!(entry.stage, Stage::Marked);
         entry.stage = Stage::Kept(Box::new(kept));
         let label = self.policies.get(entry.policy).map(|p| p.label.clone());
         self.unblock(slot);
@@ -209,7 +236,10 @@ impl Watchdog {
             self.tally.add("unstick_archived_runs_total", &[&label], 1);
             self.tally.add("unstick_archived_bytes_total", &[], bytes);
             self.tally.observe("unstick_archive_delay_seconds", &[], f64::from(now.saturating_sub(finished)));
-            self.say(slot, &Say::Archived);
+        }
+        // One that a mark named was said when it was made.
+        if !confirmed {
+            self.say(slot, &Say::Archived(already), now);
         }
         self.janitor.look(slot, now);
         self.statuses.drift();
@@ -253,7 +283,7 @@ impl Watchdog {
         }
         if let Some(text) = self.artifacts_stop(entry.policy, live.artifacts_go) {
             self.block(slot, KeepReason::ArtifactsWouldGo, text);
-            self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()));
+            self.say(slot, &Say::Blocked(KeepReason::ArtifactsWouldGo, text.to_owned()), now);
             self.janitor.look(slot, now.saturating_add(3600));
             return None;
         }
@@ -306,10 +336,8 @@ impl Watchdog {
     fn again(&mut self, slot: Slot, now: Secs) {
         let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         entry.failures += 1;
-        let wait = FIRST_RETRY.checked_shl(entry.failures.min(8) - 1).unwrap_or(LONGEST).min(LONGEST);
-        // Up to a quarter more, so that those that failed together don't come back together.
-        let spread = u32::try_from(entry.run.run.uid.0 % 64).unwrap_or(0) * wait / 256;
-        self.janitor.look(slot, now.saturating_add(wait + spread));
+        let wait = backoff(entry.failures, entry.run.run.uid);
+        self.janitor.look(slot, now.saturating_add(wait));
     }
 
     fn block(&mut self, slot: Slot, reason: KeepReason, text: &str) {

@@ -1,5 +1,6 @@
 //! A bucket of S3, or of anything that speaks its language.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::fault::{Call, Fault, StoreError};
 use super::{Bytes, Fingerprint, Head, List, Listed, Meta, Object, Page, Put, Store};
+use crate::mutant;
 
 mod fault;
 mod identity;
@@ -177,6 +179,11 @@ impl Store for S3 {
 
     async fn put_new(&self, key: &str, body: Bytes, meta: &Meta) -> Result<Put, StoreError> {
         let own = &self.settings;
+        // Whatever is there, same or other, stays: who puts reads it and compares.
+        let looks = own.without_conditional_put && !mutant::on("put-unlooked");
+        if looks && self.head(key).await?.is_some() {
+            return Ok(Put::Exists);
+        }
         let is_index = key.starts_with(&format!("{}-index/", own.prefix.trim_matches('/')));
         let class =
             Some(own.storage_class.as_str()).filter(|class| !is_index && !class.is_empty() && *class != "STANDARD");
@@ -288,6 +295,15 @@ impl Store for S3 {
             return Err(StoreError::new(Fault::Unsupported, what));
         }
         Ok(Page { objects: objects.collect(), folders: folders.collect(), next })
+    }
+
+    fn without_condition(&self) -> Option<Arc<dyn Store>> {
+        let settings = S3Settings { without_conditional_put: true, ..self.settings.clone() };
+        Some(Arc::new(Self { settings, ..self.clone() }))
+    }
+
+    fn looks_first(&self) -> bool {
+        self.settings.without_conditional_put
     }
 
     async fn identity(&self) -> Result<String, StoreError> {

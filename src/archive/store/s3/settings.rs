@@ -25,7 +25,7 @@ pub struct S3Settings {
     pub storage_class: String,
     pub tags: BTreeMap<String, String>,
     pub checksums: Checksums,
-    /// The store refuses what the probe has found it not to know: then it is not asked.
+    /// The store was found not to honour `If-None-Match`: puts go without it, after a look whether something is there.
     pub without_conditional_put: bool,
     pub limits: Limits,
 }

@@ -253,13 +253,91 @@ fn one_large_run_at_a_time_and_small_ones_pass_it() {
     });
 }
 
+/// A run with so many bytes of nodes, packed, and so many of text.
+fn packed(nodes: usize, text: usize) -> String {
+    use base64::Engine as _;
+    use std::io::Write as _;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(b"{\"n\":{\"id\":\"n\",\"message\":\"").unwrap();
+    packer.write_all(&vec![b'x'; nodes - 27]).unwrap();
+    packer.write_all(b"\"}}").unwrap();
+    let nodes = base64::engine::general_purpose::STANDARD.encode(packer.finish().unwrap());
+    let run = run("packed", text).replacen("\"nodes\":{}", &format!("\"compressedNodes\":\"{nodes}\""), 1);
+    assert!(run.contains("compressedNodes"));
+    run
+}
+
+/// Desks at which two large runs may be at once: then only the room tells whether one waits.
+fn desks() -> Desks {
+    Desks { aside: Arc::new(Semaphore::new(2)), ..Desks::default() }
+}
+
+fn refusal(taken: Result<Desk, Outcome>) -> String {
+    match taken {
+        Err(Outcome::NotArchivable(KeepReason::NotArchivable, text)) => text,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it was taken"),
+    }
+}
+
 #[tokio::test]
-async fn what_needs_more_than_all_the_room_is_refused() {
-    let desks = Desks::default();
-    let refused = desks.take(&"x".repeat(AT_WORK / 2 + 1), "").await;
-    assert!(matches!(refused, Err(Outcome::NotArchivable(..))));
-    let packed = desks.take("{\"compressedNodes\":\"\"}", "").await;
-    assert!(packed.is_ok_and(|desk| desk.aside.is_some()), "nodes may unpack to a lot");
+async fn a_run_counts_with_its_nodes_unpacked_and_no_more() {
+    let all = AT_WORK >> 10;
+    for (nodes, text) in [(20 << 20, 1 << 10), (1 << 10, 40 << 20), (100 << 10, 50 << 10)] {
+        let (desks, live) = (desks(), packed(nodes, text));
+        let desk = desks.take(&live, "[]").await.unwrap_or_else(|e| panic!("{e:?}"));
+        assert!(desk.aside.is_some(), "nodes may unpack to a lot");
+        let taken = all - desks.room.available_permits();
+        assert_eq!(taken, (live.len() + 2 + nodes).div_ceil(1 << 10), "{nodes} {text}");
+        drop(desk);
+        assert_eq!(desks.room.available_permits(), all);
+    }
+    // What isn't packed is as large as it is.
+    let desks = desks();
+    let live = run("small", 50 << 10);
+    let desk = desks.take(&live, "").await.unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(all - desks.room.available_permits(), live.len().div_ceil(1 << 10));
+    assert!(desk.aside.is_none());
     let events = desks.take("{}", &"x".repeat(LARGE)).await;
     assert!(events.is_ok_and(|desk| desk.aside.is_some()), "events are packed too");
+}
+
+#[tokio::test]
+async fn what_has_no_room_now_waits_until_there_is() {
+    let (desks, live) = (desks(), packed(30 << 20, 1 << 10));
+    let first = desks.take(&live, "").await.unwrap_or_else(|e| panic!("{e:?}"));
+    // 34 MiB are left: too few for all that the second may become, enough for what it is.
+    let small = packed(3 << 20, 32 << 20);
+    let mut second = Box::pin(desks.take(&small, ""));
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut second).await.is_err(), "it has to wait");
+    drop(first);
+    let second = tokio::time::timeout(Duration::from_secs(20), second).await.expect("its turn");
+    let second = second.unwrap_or_else(|e| panic!("{e:?}"));
+    // It has given back what it doesn't need: another large one goes beside it, and small ones do.
+    let third = run("third", 28 << 20);
+    let third = tokio::time::timeout(Duration::from_secs(5), desks.take(&third, "")).await;
+    assert!(matches!(third, Ok(Ok(_))), "there is room");
+    drop(second);
+}
+
+#[tokio::test]
+async fn what_alone_needs_more_than_all_the_room_is_refused_and_says_why() {
+    let desks = desks();
+    for (live, says) in [
+        (run("text", AT_WORK), "it has 65 MiB with its nodes unpacked, and archiving has room for 64 MiB in all"),
+        (packed(31 << 20, 34 << 20), "it has 66 MiB with its nodes unpacked, and archiving has room for 64 MiB in all"),
+        (packed(33 << 20, 10), "its nodes can't be read: compressedNodes is larger than 32 MiB when decoded"),
+    ] {
+        assert_eq!(refusal(desks.take(&live, "").await), says);
+    }
+    let events = desks.take("{}", &"x".repeat(AT_WORK)).await;
+    assert!(refusal(events).contains("room for 64 MiB"));
+    assert_eq!(desks.room.available_permits(), AT_WORK >> 10, "nothing stays taken");
+    // Of a job it is the outcome.
+    let live = packed(33 << 20, 10);
+    let store = Arc::new(store(None));
+    let hands = hands(&live, &store);
+    let refused = hands.perform(job(&live, archive()), hands.look.now()).await;
+    assert!(matches!(&refused, Outcome::NotArchivable(_, text) if text.contains("larger than 32 MiB")), "{refused:?}");
+    assert_eq!(store.count(), 0);
 }

@@ -8,6 +8,7 @@ use kube::client::Body;
 use tempfile::TempDir;
 
 use super::*;
+use crate::archive::store::{Bytes, Head, List, Meta, Object, Page, Put, Store};
 
 fn opening(container_root: Option<&Path>) -> Opening {
     let service = tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
@@ -102,6 +103,88 @@ async fn in_a_pod_a_folder_of_the_container_is_no_place() {
     for elsewhere in [None, Some(Path::new("/proc"))] {
         let (reason, _) = tried(&object, &ArchiveLocationStatus::default(), &opening(elsewhere)).await;
         assert_eq!(reason, LocationReason::Probed, "{elsewhere:?}");
+    }
+}
+
+/// A bucket in memory that refuses conditional puts (501), ignores the condition, or honours it.
+#[derive(Clone)]
+struct Bucket {
+    honours: Option<bool>,
+    plain: bool,
+    objects: Arc<std::sync::Mutex<std::collections::BTreeMap<String, Bytes>>>,
+    fingerprint: Fingerprint,
+}
+
+#[async_trait::async_trait]
+impl Store for Bucket {
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    async fn put_new(&self, key: &str, body: Bytes, _: &Meta) -> Result<Put, StoreError> {
+        let there = self.objects.lock().unwrap().contains_key(key);
+        match self.honours {
+            None if !self.plain => return Err(StoreError::new(Fault::Unsupported, "NotImplemented")),
+            Some(true) if there => return Ok(Put::Exists),
+            _ if self.plain && there => return Ok(Put::Exists),
+            _ => {}
+        }
+        self.objects.lock().unwrap().insert(key.to_owned(), body);
+        Ok(Put::Created { version_id: None })
+    }
+
+    async fn get(&self, key: &str, _: usize) -> Result<Option<Object>, StoreError> {
+        let found = self.objects.lock().unwrap().get(key).cloned();
+        Ok(found.map(|bytes| Object { bytes, version_id: None, storage_class: None, meta: Meta::new() }))
+    }
+
+    async fn head(&self, _: &str) -> Result<Option<Head>, StoreError> {
+        Ok(None)
+    }
+
+    async fn list(&self, _: &List<'_>) -> Result<Page, StoreError> {
+        Ok(Page::default())
+    }
+
+    fn without_condition(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Self { plain: true, ..self.clone() }))
+    }
+
+    fn looks_first(&self) -> bool {
+        self.plain
+    }
+
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok("me".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_the_condition_is_used_without_it_and_says_so() {
+    let object: ArchiveLocation = serde_json::from_value(json!({
+        "apiVersion": "unstick.dev/v1alpha1", "kind": "ArchiveLocation", "metadata": {"name": "main"},
+        "spec": {"type": "S3", "s3": {"bucket": "bucket"}, "allowedNamespaces": {}},
+    }))
+    .unwrap();
+    let opening = opening(None);
+    for honours in [None, Some(false), Some(true)] {
+        let own = fingerprint(&object);
+        let bucket = Bucket { honours, plain: false, objects: Arc::default(), fingerprint: own };
+        let location = location_of(&object, "default", true).unwrap();
+        let mut open = Arc::new(Open::new(Arc::new(bucket), location, &opening.shelf));
+        // Also when it is tried again.
+        for _ in 0..2 {
+            let before = ArchiveLocationStatus::default();
+            let found = attempt(&object, &before, &opening, Some(open)).await;
+            let status = said(&object, &before, &found, &opening);
+            let (ready, known) = (&status.conditions[0], status.capabilities.clone().unwrap().conditional_put);
+            assert_eq!((ready.status, known), (ConditionStatus::True, honours == Some(true)), "{honours:?}");
+            let explained = ready.message.contains("doesn't honour conditional puts (If-None-Match)");
+            assert_eq!(explained, !known, "{}", ready.message);
+            open = found.open.unwrap();
+            assert_eq!((open.location.conditional_put, open.store.looks_first()), (known, !known), "{honours:?}");
+            assert!(!open.asking.looks_first(), "the next probe asks again");
+        }
     }
 }
 

@@ -8,10 +8,12 @@ mod kept;
 mod live;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod pace;
 mod parting;
 mod planned;
 mod said;
 mod sooner;
+mod vanished;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -53,7 +53,7 @@ fn a_delete_whose_answer_is_lost_counts_when_the_run_is_seen_gone() {
             assert_eq!(stage.deleted(), 0, "nothing is known yet");
             stage.gone(&one);
         }
-        assert_eq!((stage.deleted(), stage.events("Deleted")), (1, 1), "late: {late}");
+        assert_eq!((stage.deleted(), stage.events("Deleted")), (1, 2), "late: {late}");
         let record = stage.job().expect("the catalogue is told");
         assert!(matches!(record.task, Task::Record) && record.target.uid == uid(1), "{record:?}");
         assert!(stage.ended(&record, Outcome::Gone).is_none() && stage.job().is_none());
@@ -67,7 +67,7 @@ fn an_answer_after_the_watch_has_said_so_counts_once() {
     let (one, delete) = stage.deletion();
     stage.gone(&one);
     stage.ended(&delete, Outcome::Deleted);
-    assert_eq!((stage.deleted(), stage.events("Deleted")), (1, 1));
+    assert_eq!((stage.deleted(), stage.events("Deleted")), (1, 2));
     assert!(stage.job().is_none(), "its line has been written with the answer");
 }
 

@@ -72,6 +72,7 @@ async fn answer(
         method: head.method.to_string(),
         path: decoded(head.uri.path()),
         query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers.keys().map(|name| name.as_str().to_owned()).collect(),
         at: Timestamp::now(),
         request_bytes: 0,
         server_status: None,
@@ -103,6 +104,11 @@ async fn answer(
     stand(script, call.order, fate.hold_at(Phase::BeforeForward)).await?;
     if let Some(Fault::Answer(answer)) = &fate.fault {
         return made(&call, &fate, script, &sent, answer);
+    }
+    if let Some(Fault::Unconditional(owner)) = &fate.fault {
+        let answer = owner.put(served.upstream.address(), &call.path, &head.headers, body).await.map_err(Cut::other)?;
+        script.note(call.order, |call| call.phase = Phase::Committed);
+        return made(&call, &fate, script, &sent, &answer);
     }
     let reply = served.upstream.send(forwarded(&head, body)?).await.map_err(Cut::other)?;
     let status = reply.status();

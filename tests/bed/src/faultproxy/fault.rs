@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use hyper::body::Bytes;
 
 use super::aws::AwsError;
+use super::owner::Owner;
 
 /// What happens to the calls that a rule is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub enum Fault {
     Shorten { keep: usize },
     /// One bit of this byte of the body is another (counted modulo the length).
     FlipByte { at: usize },
+    /// A put is done as if it had no condition: what stores do that don't know `If-None-Match`. For S3 only, where the
+    /// condition is signed: it is signed anew without it.
+    Unconditional(Owner),
     /// Head of the right object, body of another.
     OtherBody(Bytes),
 }

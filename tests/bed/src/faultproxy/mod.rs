@@ -19,6 +19,7 @@ mod certificates;
 mod connection;
 mod door;
 mod fault;
+mod owner;
 mod plan;
 mod record;
 mod reply;
@@ -37,6 +38,7 @@ use tokio::task::JoinHandle;
 
 pub use aws::AwsError;
 pub use fault::{Answer, Fault};
+pub use owner::Owner;
 pub use plan::{Plan, plans};
 pub use record::{Call, Phase};
 pub use script::{Hold, Rule, Script, Standing};

@@ -34,6 +34,8 @@ pub struct Call {
     /// Decoded, without the query: `/bucket/key`.
     pub path: String,
     pub query: String,
+    /// Names of its headers, lower case.
+    pub headers: Vec<String>,
     pub at: Timestamp,
     /// Known once it is here whole.
     pub request_bytes: usize,

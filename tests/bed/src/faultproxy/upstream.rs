@@ -48,6 +48,11 @@ impl Upstream {
         Ok(Self { address: address.to_owned(), tls: Some(TlsConnector::from(Arc::new(config))) })
     }
 
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Sends one request over a connection of its own; returns when the head of the reply is here.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
         let connect = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(&self.address));

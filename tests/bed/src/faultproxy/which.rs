@@ -12,6 +12,7 @@ pub struct Which {
     path: String,
     query: Option<String>,
     no_query: Option<String>,
+    header: Option<String>,
     /// Of the calls that match otherwise, counted from 0.
     turns: Range<usize>,
 }
@@ -19,7 +20,15 @@ pub struct Which {
 impl Which {
     /// Every call.
     pub fn any() -> Self {
-        Self { proxy: None, method: None, path: "*".into(), query: None, no_query: None, turns: 0..usize::MAX }
+        Self {
+            proxy: None,
+            method: None,
+            path: "*".into(),
+            query: None,
+            no_query: None,
+            header: None,
+            turns: 0..usize::MAX,
+        }
     }
 
     /// `path` is compared with the decoded path without the query; `*` in it stands for anything, `/` included.
@@ -68,6 +77,13 @@ impl Which {
         self
     }
 
+    /// Only calls that have this header; lower case.
+    #[must_use]
+    pub fn with_header(mut self, name: &str) -> Self {
+        self.header = Some(name.to_owned());
+        self
+    }
+
     /// Only the n-th such call, counted from 1.
     #[must_use]
     pub fn nth(mut self, n: usize) -> Self {
@@ -95,6 +111,7 @@ impl Which {
             && self.method.as_ref().is_none_or(|method| *method == call.method)
             && like(&self.path, &call.path)
             && self.query.as_ref().is_none_or(|text| call.query.contains(text))
+            && self.header.as_ref().is_none_or(|name| call.headers.contains(name))
             && !self.no_query.as_ref().is_some_and(|text| call.query.contains(text))
     }
 

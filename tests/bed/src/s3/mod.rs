@@ -168,22 +168,7 @@ impl S3Server {
 
     /// A client of its owner by way of another address, such as a proxy's: one try each, 10 s at most.
     pub fn client_at(&self, endpoint: &str) -> Client {
-        let limits = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .operation_timeout(Duration::from_secs(10))
-            .build();
-        let config = Builder::new()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new(&self.access_key, &self.secret_key, None, None, "bed"))
-            .endpoint_url(endpoint)
-            .force_path_style(true)
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(limits)
-            .build();
-        Client::from_conf(config)
+        client_of(endpoint, &self.access_key, &self.secret_key)
     }
 
     fn command(&self) -> Command {
@@ -218,4 +203,24 @@ impl S3Server {
     pub fn folder(&self) -> &Path {
         &self.folder.path
     }
+}
+
+/// A client with this access key: one try each, 10 s at most.
+pub(crate) fn client_of(endpoint: &str, access_key: &str, secret_key: &str) -> Client {
+    let limits = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_timeout(Duration::from_secs(10))
+        .build();
+    let config = Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new(access_key, secret_key, None, None, "bed"))
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(limits)
+        .build();
+    Client::from_conf(config)
 }
