@@ -18,6 +18,9 @@ pub const ARCHIVE: &[&str] = &[
     "redaction-off",
     "manifest-first",
     "file-replaces",
+    "mount-unnoticed",
+    "batch-exists-is-success",
+    "stale-generation",
 ];
 
 /// The same of the janitor and of the delete itself.

@@ -45,7 +45,7 @@ pub async fn probe(
     let key = location.layout.probe(&date);
     let body = Bytes::from(format!("unstick probes this location once a day: {date}\n"));
     // A store that doesn't know the condition may say so by refusing: then it must take it without.
-    let first = put(store, &key, &body).await?;
+    let created = put(store, &key, &body).await?;
     let second = put(store, &key, &body).await?;
     let Some(read) = store.get(&key, 4 << 10).await? else {
         return Err(StoreError::new(Fault::Other, format!("what was written to {key} can't be read yet")));
@@ -53,16 +53,18 @@ pub async fn probe(
     if read.bytes != body {
         return Err(StoreError::new(Fault::Corrupt, format!("what was written to {key} reads as something else")));
     }
-    let fresh = matches!(first, Put::Created { .. });
-    let versions = [&first, &second].into_iter().any(|put| matches!(put, Put::Created { version_id: Some(_) }));
+    let fresh = matches!(created, Put::Created { .. });
+    let versions = [&created, &second].into_iter().any(|put| matches!(put, Put::Created { version_id: Some(_) }));
     // Lists are for the catalogue: not to be allowed to list is found out here, not when somebody looks for a run.
     store.list(&List { prefix: &key, ..List::default() }).await?;
     // Nothing hangs on it: our own digest is what is compared. A store that can't be asked so has none.
     let checksums = store.keeps_checksum(&key).await.unwrap_or(false);
+    // From here on each call looks for it: a volume that goes away between two probes is noticed by the next call.
+    store.rely_on(&first.map_or(key, |first| location.layout.probe(first)));
     Ok(Probed {
         identity,
         capabilities: Capabilities {
-            conditional_put: matches!(second, Put::Exists) && (fresh || matches!(first, Put::Exists)),
+            conditional_put: matches!(second, Put::Exists) && (fresh || matches!(created, Put::Exists)),
             checksums,
             versioning: versions || read.version_id.is_some(),
         },
