@@ -185,9 +185,8 @@ impl<'a> Cell<'a> {
         let object = self.server.read(self.bucket, key).await.map_err(|e| e.to_string())?;
         self.story.run.judge(&object.ok_or("the judge finds nothing under the key")?.bytes)?;
         if self.bucket == BUCKET {
-            let versions = self.server.versions(BUCKET).await.map_err(|e| e.to_string())?;
             let prefix = self.story.run.location.layout.prefix();
-            let own: Vec<_> = versions.iter().filter(|v| v.key.starts_with(prefix)).collect();
+            let own = self.server.versions_below(BUCKET, prefix).await.map_err(|e| e.to_string())?;
             if own.iter().any(|v| v.delete_marker || own.iter().filter(|w| w.key == v.key).count() > 1) {
                 return Err(format!("something was replaced: {own:?}"));
             }

@@ -183,13 +183,12 @@ impl Store for Striking {
     }
 
     async fn get(&self, key: &str, limit: usize) -> Result<Option<Object>, StoreError> {
-        let is_one = self.site.is_in(Site::READS) || self.site == Site::Probe;
+        let is_one = self.site.is_in(Site::READS) || matches!(self.site, Site::Probe | Site::Whole);
         self.called(is_one && self.site.is_about(&self.layout, key), key, 0);
         self.inner.get(key, limit).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
-        self.called(self.site == Site::Whole && self.site.is_about(&self.layout, key), key, 0);
         self.inner.head(key).await
     }
 

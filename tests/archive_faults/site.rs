@@ -98,7 +98,7 @@ impl Site {
             ReindexWrite => Which::put(&at(layout.catalogue(), ".jsonl.gz")),
             ReindexLines => Which::get(&at(layout.catalogue(), ".jsonl.gz")),
             Begin => Which::put(&at(layout.catalogue(), "_complete")),
-            Whole => Which::head(&at(layout.catalogue(), "_complete")),
+            Whole => Which::get(&at(layout.catalogue(), "_complete")),
             Generation => listed("-index%2Fcatalogue"),
             ReindexList => listed("-index%2Fmanifests"),
             Probe => Which::any(),

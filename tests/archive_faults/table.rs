@@ -85,6 +85,7 @@ pub struct Row {
 }
 
 const NO_BODY: Outcome = Impossible("the reply has no body");
+const IN_TIME: Outcome = Impossible("it has nine bytes");
 const PUTS_ONLY: Outcome = Impossible("only a conditional put is answered so");
 const READS_ONLY: Outcome = Impossible("only a read is answered so");
 const AS_ABOVE: Outcome = Impossible("what can't be read stops it before it asks further");
@@ -110,7 +111,8 @@ pub fn reads_as_another(outcomes: Outcomes) -> Outcomes {
 /// A body that HTTP calls whole.
 fn lies(lists: Outcome) -> Outcomes {
     let outcomes = reads_as_another(Outcomes::all(NO_BODY));
-    outcomes.but(&[Generation, ReindexList], lists)
+    // That it is there is all that is wanted of what says that a generation is whole.
+    outcomes.but(&[Generation, ReindexList], lists).but(&[Whole], Holds)
 }
 
 /// The reply is lost or false, and it was done: whoever reads back finds it.
@@ -136,7 +138,7 @@ pub fn bucket() -> Vec<Row> {
     vec![
         row("connection refused", Fault::Refuse, all("Unreachable")),
         row("black hole", Fault::BlackHole, all("Timeout")),
-        row("slow drip", Fault::Drip { bytes_per_second: 20 }, all("Timeout")),
+        row("slow drip", Fault::Drip { bytes_per_second: 20 }, all("Timeout").but(&[Begin, Whole], IN_TIME)),
         row("closed before it was forwarded", Fault::CloseBeforeForward, all("Unreachable")),
         aws("500 InternalError", AwsError::InternalError, all("ServerError")),
         aws("503 SlowDown", AwsError::SlowDown, all("Throttled")),
@@ -146,8 +148,7 @@ pub fn bucket() -> Vec<Row> {
             wrong: Wrong::FromHereOn(AwsError::AccessDenied.into()),
             outcomes: all("AccessDenied"),
         },
-        // A HEAD is answered without a word, and a bucket that is gone as an object that isn't there.
-        aws("404 NoSuchBucket", AwsError::NoSuchBucket, all("NoSuchBucket").but(&[Whole], Fails("StoreFailed"))),
+        aws("404 NoSuchBucket", AwsError::NoSuchBucket, all("NoSuchBucket")),
         row("reply lost after commit", Fault::LoseReply, after_commit("Unreachable")),
         row(
             "500 after commit",
@@ -157,12 +158,12 @@ pub fn bucket() -> Vec<Row> {
         row(
             "error inside a 200",
             Fault::Answer(Answer::AwsInside200(AwsError::InternalError)),
-            reads_as_another(all("ServerError")).but(&[Probe], Fails("ServerError")).but(&[Whole], NO_BODY),
+            reads_as_another(all("ServerError")).but(&[Probe], Fails("ServerError")).but(&[Whole], Holds),
         ),
         row(
             "truncated body",
             Fault::Truncate { keep: 20 },
-            all("Unreachable").but(Site::PUTS, NO_BODY).but(&[Whole], NO_BODY),
+            all("Unreachable").but(Site::PUTS, NO_BODY).but(&[Whole], IN_TIME),
         ),
         row("truncated body of the length it tells", Fault::Shorten { keep: 20 }, lies(Fails("StoreFailed"))),
         row("flipped byte", Fault::FlipByte { at: 45 }, lies(Fails("StoreFailed"))),
@@ -203,6 +204,7 @@ pub fn bucket() -> Vec<Row> {
             Outcomes::all(READS_ONLY)
                 .but(Site::READS, Fails("StorageClassUnreadable"))
                 .but(&[Verify], Cold)
+                .but(&[Whole], Holds)
                 .but(&[Probe], Fails("StorageClassUnreadable")),
         ),
         cold_and_gone("403 InvalidObjectState, and it is gone", Gone::Body, "NotArchived"),
