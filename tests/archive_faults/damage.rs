@@ -111,7 +111,7 @@ impl Damage {
 
 /// In ever smaller pieces, until not a byte is free.
 fn fill(filler: &Path) {
-    let mut size = 256 << 10;
+    let mut size = 4 << 20;
     while size > 0 {
         let mut all = std::fs::read(filler).unwrap_or_default();
         all.resize(all.len() + size, 0);

@@ -25,6 +25,7 @@ pub const PREFIX: &str = "workflow-archives";
 /// In the environment of a child: what it is to play, and where.
 const CHILD: &str = "UNSTICK_FAULT_CELL";
 const WHERE: &str = "UNSTICK_FAULT_FOLDER";
+const LARGE: &str = "UNSTICK_FAULT_LARGE";
 
 pub struct Row {
     pub name: &'static str,
@@ -90,18 +91,20 @@ pub const fn needs_namespaces(wrong: Wrong) -> bool {
 }
 
 /// Plays a cell, in a child if need be.
-pub fn play(wrong: Wrong, site: Site, outcome: Outcome) -> Result<(), String> {
+pub fn play(wrong: Wrong, site: Site, outcome: Outcome, large: bool) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
     if !needs_namespaces(wrong) {
-        return Cell::new(folder.path(), wrong, site).play(outcome);
+        return Cell::new(folder.path(), wrong, site, large).play(outcome);
     }
     let own =
-        "mount -t tmpfs -o size=256k tmpfs \"$1\" && exec setpriv --bounding-set=-dac_override,-dac_read_search \"$2\"";
+        "mount -t tmpfs -o size=$3 tmpfs \"$1\" && exec setpriv --bounding-set=-dac_override,-dac_read_search \"$2\"";
     let out = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", own, "sh"])
         .arg(folder.path())
         .arg(std::env::current_exe().unwrap())
+        .arg(if large { "4m" } else { "256k" })
         .env(CHILD, format!("{wrong:?} {site:?} play"))
+        .env(LARGE, if large { "1" } else { "" })
         .env(WHERE, folder.path())
         .output()
         .unwrap();
@@ -112,14 +115,15 @@ pub fn play(wrong: Wrong, site: Site, outcome: Outcome) -> Result<(), String> {
 pub fn child() -> Option<Result<(), String>> {
     let cell = std::env::var(CHILD).ok()?;
     let folder = PathBuf::from(std::env::var_os(WHERE)?);
+    let large = std::env::var_os(LARGE).is_some_and(|large| !large.is_empty());
     for row in rows() {
         for site in Site::ALL {
             let cell_of = |what: &str| format!("{:?} {site:?} {what}", row.wrong);
             if cell == cell_of("play") {
-                return Some(Cell::new(&folder, row.wrong, site).play(row.outcomes.at(site)));
+                return Some(Cell::new(&folder, row.wrong, site, large).play(row.outcomes.at(site)));
             }
             if cell == cell_of("die") {
-                let cell = Cell::new(&folder, row.wrong, site);
+                let cell = Cell::new(&folder, row.wrong, site, large);
                 let _ = crate::runtime().block_on(cell.story.act(site, &cell.striking()));
                 return Some(Err("it was not killed".to_owned()));
             }
@@ -133,12 +137,13 @@ struct Cell {
     root: PathBuf,
     wrong: Wrong,
     site: Site,
+    large: bool,
     store: Filesystem,
     story: Story,
 }
 
 impl Cell {
-    fn new(folder: &Path, wrong: Wrong, site: Site) -> Self {
+    fn new(folder: &Path, wrong: Wrong, site: Site, large: bool) -> Self {
         let root = folder.join("root");
         let _ = std::fs::create_dir(&root);
         let store = Filesystem::new(&root, PREFIX);
@@ -146,7 +151,8 @@ impl Cell {
         let layout = Layout::new(PREFIX).unwrap();
         let (kind, cluster) = (LocationKind::Filesystem, "default".to_owned());
         let location = Location { name: "main".into(), kind, layout, fingerprint, cluster, conditional_put: true };
-        Self { folder: folder.to_owned(), root, wrong, site, store, story: Story::new(Run::new("run-one", location)) }
+        let run = if large { Run::large(location) } else { Run::new("run-one", location) };
+        Self { folder: folder.to_owned(), root, wrong, site, large, store, story: Story::new(run) }
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -209,6 +215,7 @@ impl Cell {
         use std::os::unix::process::ExitStatusExt;
         let mut child = Command::new(std::env::current_exe().unwrap());
         child.env(CHILD, format!("{:?} {:?} die", self.wrong, self.site)).env(WHERE, &self.folder);
+        child.env(LARGE, if self.large { "1" } else { "" });
         let status = child.stderr(Stdio::null()).status().unwrap();
         if status.signal() == Some(9) { Ok(()) } else { Err(format!("it was not killed: {status}")) }
     }

@@ -10,6 +10,7 @@ mod bucket;
 mod checksums;
 mod damage;
 mod folder;
+mod large;
 mod run;
 mod site;
 mod table;
@@ -23,7 +24,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Builder, Runtime};
 use unstick_bed::{S3Kind, S3Server};
 
+use acts::Story;
 use bucket::{BUCKET, Cell, PLAIN};
+use run::Run;
 use site::Site;
 use table::{Outcome, Wrong};
 use tally::Tally;
@@ -81,6 +84,37 @@ fn cells(servers: &Arc<Servers>, tally: &Arc<Tally>) -> Vec<Trial> {
     trials
 }
 
+/// Some cells once more, with the largest run there can be.
+fn large_cells(servers: &Arc<Servers>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for kind in S3Kind::ALL {
+        for (at, (fault, site)) in large::IN_A_BUCKET.iter().enumerate() {
+            let row = table::bucket().into_iter().find(|row| row.name == *fault).unwrap();
+            let servers = Arc::clone(servers);
+            trials.push(Trial::test(format!("{}, large: {fault}: {site:?}", kind.name()), move || {
+                let server = servers.get(kind);
+                let played = runtime().block_on(async {
+                    let mut cell = Cell::new(server, &format!("large-{at}"), &row.wrong).await;
+                    cell.story = Story::new(Run::large(cell.story.run.location.clone()));
+                    Box::pin(cell.play(*site, &row.wrong, &row.outcomes)).await
+                });
+                played.map(drop).map_err(Failed::from)
+            }));
+        }
+    }
+    for (fault, site) in large::IN_A_FOLDER {
+        let row = folder::rows().into_iter().find(|row| row.name == *fault).unwrap();
+        let (wrong, outcome) = (row.wrong, row.outcomes.at(*site));
+        if folder::needs_namespaces(wrong) && !folder::has_namespaces() {
+            continue;
+        }
+        trials.push(Trial::test(format!("folder, large: {fault}: {site:?}"), move || {
+            folder::play(wrong, *site, outcome, true).map_err(Failed::from)
+        }));
+    }
+    trials
+}
+
 fn folder_cells(namespaces: bool, tally: &Arc<Tally>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for row in folder::rows() {
@@ -92,7 +126,7 @@ fn folder_cells(namespaces: bool, tally: &Arc<Tally>) -> Vec<Trial> {
                 Outcome::Impossible(why) => why,
                 _ if folder::needs_namespaces(wrong) && !namespaces => "this machine forbids user namespaces",
                 _ => {
-                    trials.push(Trial::test(name, move || cell.is(folder::play(wrong, site, outcome)).map_err(Failed::from)));
+                    trials.push(Trial::test(name, move || cell.is(folder::play(wrong, site, outcome, false)).map_err(Failed::from)));
                     continue;
                 }
             };
@@ -126,6 +160,7 @@ fn main() -> ExitCode {
         }));
     }
     trials.extend(folder_cells(folder::has_namespaces(), &tally));
+    trials.extend(large_cells(&servers));
     let done = libtest_mimic::run(&arguments, trials);
     print!("{tally}");
     println!(

@@ -17,6 +17,8 @@ use unstick::watchdog::janitor::job::Target;
 /// One run in its place.
 pub struct Run {
     pub live: String,
+    /// The same with its nodes as they are when they are not compressed.
+    pub whole: Value,
     pub location: Location,
 }
 
@@ -26,7 +28,7 @@ impl Run {
         run["metadata"]["name"] = name.into();
         run["metadata"]["uid"] = format!("uid-{name}").into();
         run["spec"]["arguments"] = json!({"parameters": [{"name": "customer", "value": "somebody"}]});
-        Self { live: run.to_string(), location }
+        Self { live: run.to_string(), whole: run, location }
     }
 
     pub async fn keep(&self, store: &dyn Store) -> Result<Kept, KeepError> {
@@ -75,9 +77,8 @@ impl Run {
         let mut text = String::new();
         GzDecoder::new(packed).read_to_string(&mut text).map_err(|e| format!("no gzip: {e}"))?;
         let stored: Value = serde_json::from_str(&text).map_err(|e| format!("no JSON: {e}"))?;
-        let live: Value = serde_json::from_str(&self.live).unwrap();
-        for place in ["/metadata/uid", "/metadata/name", "/spec", "/status"] {
-            if live.pointer(place).is_none() || stored.pointer(place) != live.pointer(place) {
+        for place in ["/metadata/uid", "/metadata/name", "/metadata/namespace", "/metadata/labels", "/spec", "/status"] {
+            if self.whole.pointer(place).is_none() || stored.pointer(place) != self.whole.pointer(place) {
                 return Err(format!("{place} is another"));
             }
         }

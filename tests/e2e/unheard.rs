@@ -76,14 +76,16 @@ async fn tell(scene: &Scene<'_>, without: &Value) -> Result<()> {
 
     let page = seen::scrape(&scene.operator).await?;
     ensure!(page.contains("unstick_deletions_blocked_total{reason=\"Blind\"}"), "no word of it in the metrics");
-    let blocked = |event: &Value| {
-        let note = event["note"].as_str().unwrap_or_default();
-        event["reason"] == "DeleteBlocked" && note.contains("Blind: workflowpolicies can't be watched")
-    };
-    let about = events(scene, "Workflow").await?;
-    ensure!(about.iter().any(blocked), "no word of it on the run: {about:?}");
-    let about = events(scene, "WorkflowPolicy").await?;
-    ensure!(about.iter().any(|event| event["reason"] == "DeleteBlocked"), "no word of it on the policy: {about:?}");
+    let policy = format!("/apis/unstick.dev/v1alpha1/namespaces/{NAMESPACE}/workflowpolicies/{NAMESPACE}");
+    let begun = Instant::now();
+    loop {
+        let blocked = get(scene.ground, &policy).await?["status"]["retention"]["blocked"].clone();
+        if blocked == json!([{"reason": "Blind", "runs": 1, "example": format!("{NAMESPACE}/run-0")}]) {
+            break;
+        }
+        ensure!(begun.elapsed() < LIMIT, "no word of it in the policy's status: {blocked}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     let log = scene.operator.tail(200);
     ensure!(log.contains("nothing is deleted now") && log.contains("forbidden"), "no word of it in the log:\n{log}");
     Ok(())
@@ -103,11 +105,4 @@ async fn recover(scene: &Scene<'_>) -> Result<()> {
     scene.gone(NAMESPACE).await?;
     ensure!(scene.codes(NAMESPACE, 2).await? == [200, 200]);
     Ok(())
-}
-
-async fn events(scene: &Scene<'_>, kind: &str) -> Result<Vec<Value>> {
-    let path = format!("/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events");
-    let list = get(scene.ground, &path).await?;
-    let all = list["items"].as_array().cloned().unwrap_or_default();
-    Ok(all.into_iter().filter(|event| event["regarding"]["kind"] == kind).collect())
 }
