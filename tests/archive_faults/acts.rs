@@ -47,7 +47,8 @@ impl Story {
         let facts = self.run.facts();
         let Location { cluster, fingerprint, .. } = &self.run.location;
         let (deleted_at, policy) = (now(), "WorkflowPolicy/argo/default");
-        let told = Deletion { facts: &facts, cluster, fingerprint, archive: None, deleted_at, policy, reason: "TimeToLive" };
+        let told =
+            Deletion { facts: &facts, cluster, fingerprint, archive: None, deleted_at, policy, reason: "TimeToLive" };
         let mut row = Row::deletion(&told);
         uid.clone_into(&mut row.summary.uid);
         row
@@ -120,7 +121,8 @@ impl Story {
             }
             _ => {
                 let events = site.is_in(&[Site::EventsPut, Site::EventsBack]);
-                let kept = if events { self.run.keep_with_events(&**store).await } else { self.run.keep(&**store).await };
+                let kept =
+                    if events { self.run.keep_with_events(&**store).await } else { self.run.keep(&**store).await };
                 kept.map(|_| "kept").map_err(|e| (e.reason(), e.to_string()))
             }
         }
@@ -136,7 +138,11 @@ impl Story {
         if site == Site::Probe {
             let ready = probe(&**store, &self.run.location, None, now()).await;
             let ready = ready.map_err(|e| format!("not ready when it was over: {e}"))?;
-            return if ready.capabilities.conditional_put { Ok(None) } else { Err("it forgot what puts do".to_owned()) };
+            return if ready.capabilities.conditional_put {
+                Ok(None)
+            } else {
+                Err("it forgot what puts do".to_owned())
+            };
         }
         if site.is_in(Site::APPENDS) {
             let open = self.open(store);

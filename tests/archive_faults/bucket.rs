@@ -72,7 +72,16 @@ impl<'a> Cell<'a> {
             cluster: "default".into(),
             conditional_put: true,
         };
-        Self { server, bucket, script, settings, store, story: Story::new(Run::new(name, location)), proxy, certificates }
+        Self {
+            server,
+            bucket,
+            script,
+            settings,
+            store,
+            story: Story::new(Run::new(name, location)),
+            proxy,
+            certificates,
+        }
     }
 
     fn which(&self, site: Site) -> Which {
@@ -147,10 +156,9 @@ impl<'a> Cell<'a> {
         };
         let shown = judged(outcomes.at(site), &said)?;
         // Whoever looks now, with the fault still there: what is called verified is what the judge finds.
-        if site.is_in(Site::KEEPS) || matches!(site, Site::Verify | Site::OtherRules) {
-            if let Ok(proof) = self.story.run.verify(&*self.store).await {
-                self.judge(proof.key()).await.map_err(|e| format!("false proof: {e}"))?;
-            }
+        let is_about_a_run = site.is_in(Site::KEEPS) || matches!(site, Site::Verify | Site::OtherRules);
+        if is_about_a_run && let Ok(proof) = self.story.run.verify(&*self.store).await {
+            self.judge(proof.key()).await.map_err(|e| format!("false proof: {e}"))?;
         }
         if let Some(planted) = planted {
             self.take_away(planted).await?;
@@ -166,7 +174,7 @@ impl<'a> Cell<'a> {
     async fn plant(&self, mut hold: Hold) -> (String, Option<Vec<u8>>) {
         let standing = hold.reached(Duration::from_secs(10)).await.unwrap();
         let key = standing.call.path.split('/').skip(2).collect::<Vec<_>>().join("/");
-        let there = self.server.read(self.bucket, &key).await.unwrap().map(|object| object.bytes.to_vec());
+        let there = self.server.read(self.bucket, &key).await.unwrap().map(|object| object.bytes);
         self.server.plant(self.bucket, &key, &other()).await.unwrap();
         standing.proceed().unwrap();
         (key, there)

@@ -18,7 +18,7 @@ use crate::bucket::judged;
 use crate::damage::{Damage, STRUCK, Striking, Wrong};
 use crate::run::{Run, now};
 use crate::site::Site;
-use crate::table::{Outcome, Outcomes, reads_as_another};
+use crate::table::{Outcome, Outcomes};
 use Outcome::{Fails, Holds, Impossible};
 
 pub const PREFIX: &str = "workflow-archives";
@@ -39,7 +39,7 @@ const READS: Outcome = Impossible("a read needs neither room nor the right to wr
 const NO_RENAME: Outcome = Impossible("a read renames nothing");
 
 fn damaged() -> Outcomes {
-    reads_as_another(Outcomes::all(NOT_YET)).but(Site::LOOKS, NO_OBJECT)
+    Outcomes::all(NOT_YET).reads_as_another().but(Site::LOOKS, NO_OBJECT)
 }
 
 /// Only what is written fails.

@@ -75,7 +75,8 @@ fn nodes(name: &str) -> Value {
     let mut all = Map::new();
     for n in 0..NODES {
         let id = format!("{name}-{n:010}");
-        let children: Vec<String> = (n * 2 + 1..n * 2 + 3).filter(|c| *c < NODES).map(|c| format!("{name}-{c:010}")).collect();
+        let children: Vec<String> =
+            (n * 2 + 1..n * 2 + 3).filter(|c| *c < NODES).map(|c| format!("{name}-{c:010}")).collect();
         let node = json!({
             "id": id, "name": format!("{name}.step({n})"), "displayName": format!("step({n})"), "type": "Pod",
             "phase": "Succeeded", "templateName": "main", "startedAt": "2026-11-21T07:18:34Z",

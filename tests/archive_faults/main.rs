@@ -126,7 +126,9 @@ fn folder_cells(namespaces: bool, tally: &Arc<Tally>) -> Vec<Trial> {
                 Outcome::Impossible(why) => why,
                 _ if folder::needs_namespaces(wrong) && !namespaces => "this machine forbids user namespaces",
                 _ => {
-                    trials.push(Trial::test(name, move || cell.is(folder::play(wrong, site, outcome, false)).map_err(Failed::from)));
+                    trials.push(Trial::test(name, move || {
+                        cell.is(folder::play(wrong, site, outcome, false)).map_err(Failed::from)
+                    }));
                     continue;
                 }
             };

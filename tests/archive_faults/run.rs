@@ -77,7 +77,8 @@ impl Run {
         let mut text = String::new();
         GzDecoder::new(packed).read_to_string(&mut text).map_err(|e| format!("no gzip: {e}"))?;
         let stored: Value = serde_json::from_str(&text).map_err(|e| format!("no JSON: {e}"))?;
-        for place in ["/metadata/uid", "/metadata/name", "/metadata/namespace", "/metadata/labels", "/spec", "/status"] {
+        for place in ["/metadata/uid", "/metadata/name", "/metadata/namespace", "/metadata/labels", "/spec", "/status"]
+        {
             if self.whole.pointer(place).is_none() || stored.pointer(place) != self.whole.pointer(place) {
                 return Err(format!("{place} is another"));
             }

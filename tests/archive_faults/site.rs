@@ -43,12 +43,29 @@ pub enum Site {
     Probe,
 }
 
+#[allow(clippy::enum_glob_use, reason = "a table is read by its words")]
 use Site::*;
 
 impl Site {
     pub const ALL: [Self; 18] = [
-        Put, ReadBack, EventsPut, EventsBack, Manifest, ManifestBack, Verify, OtherRules, Confirm, Append, Begin,
-        Generation, Whole, ReindexList, ReindexManifests, ReindexLines, ReindexWrite, Probe,
+        Put,
+        ReadBack,
+        EventsPut,
+        EventsBack,
+        Manifest,
+        ManifestBack,
+        Verify,
+        OtherRules,
+        Confirm,
+        Append,
+        Begin,
+        Generation,
+        Whole,
+        ReindexList,
+        ReindexManifests,
+        ReindexLines,
+        ReindexWrite,
+        Probe,
     ];
     /// Where a conditional put is.
     pub const PUTS: &[Self] = &[Put, EventsPut, Manifest, Append, Begin, ReindexWrite];
@@ -94,8 +111,7 @@ impl Site {
             EventsBack => Which::get(&at(layout.bodies(), ".events.json.gz")),
             Manifest => Which::put(&at(layout.manifests(), "")),
             ManifestBack | OtherRules | Confirm | ReindexManifests => Which::get(&at(layout.manifests(), "")),
-            Append => Which::put(&at(layout.catalogue(), ".jsonl.gz")),
-            ReindexWrite => Which::put(&at(layout.catalogue(), ".jsonl.gz")),
+            Append | ReindexWrite => Which::put(&at(layout.catalogue(), ".jsonl.gz")),
             ReindexLines => Which::get(&at(layout.catalogue(), ".jsonl.gz")),
             Begin => Which::put(&at(layout.catalogue(), "_complete")),
             Whole => Which::get(&at(layout.catalogue(), "_complete")),

@@ -23,6 +23,7 @@ pub enum Outcome {
 }
 
 use Outcome::{Cold, Fails, Holds, Impossible, Told, Unconfirmed};
+#[allow(clippy::enum_glob_use, reason = "a table is read by its words")]
 use Site::*;
 
 /// What goes wrong.
@@ -75,6 +76,18 @@ impl Outcomes {
     pub const fn at(&self, site: Site) -> Outcome {
         self.0[site as usize]
     }
+
+    /// At the calls that read an object: it isn't what it should be.
+    #[must_use]
+    pub fn reads_as_another(self) -> Self {
+        self.but(&[ReadBack, EventsBack], Fails("ReadBackDiffers"))
+            .but(&[ManifestBack], Fails("Collision"))
+            .but(&[Verify], Fails("CopyDiffers"))
+            .but(&[OtherRules], Fails("NotArchived"))
+            .but(&[Confirm], Unconfirmed)
+            .but(&[ReindexManifests, ReindexLines], Told)
+            .but(&[Probe], Fails("Corrupt"))
+    }
 }
 
 /// One fault at every site.
@@ -96,21 +109,9 @@ fn all(reason: &'static str) -> Outcomes {
     Outcomes::all(Fails(reason))
 }
 
-/// At the calls that read an object: it isn't what it should be.
-pub fn reads_as_another(outcomes: Outcomes) -> Outcomes {
-    outcomes
-        .but(&[ReadBack, EventsBack], Fails("ReadBackDiffers"))
-        .but(&[ManifestBack], Fails("Collision"))
-        .but(&[Verify], Fails("CopyDiffers"))
-        .but(&[OtherRules], Fails("NotArchived"))
-        .but(&[Confirm], Unconfirmed)
-        .but(&[ReindexManifests, ReindexLines], Told)
-        .but(&[Probe], Fails("Corrupt"))
-}
-
 /// A body that HTTP calls whole.
 fn lies(lists: Outcome) -> Outcomes {
-    let outcomes = reads_as_another(Outcomes::all(NO_BODY));
+    let outcomes = Outcomes::all(NO_BODY).reads_as_another();
     // That it is there is all that is wanted of what says that a generation is whole.
     outcomes.but(&[Generation, ReindexList], lists).but(&[Whole], Holds)
 }
@@ -158,7 +159,7 @@ pub fn bucket() -> Vec<Row> {
         row(
             "error inside a 200",
             Fault::Answer(Answer::AwsInside200(AwsError::InternalError)),
-            reads_as_another(all("ServerError")).but(&[Probe], Fails("ServerError")).but(&[Whole], Holds),
+            all("ServerError").reads_as_another().but(&[Probe], Fails("ServerError")).but(&[Whole], Holds),
         ),
         row(
             "truncated body",
@@ -188,7 +189,8 @@ pub fn bucket() -> Vec<Row> {
         Row {
             name: "wrong object under the key",
             wrong: Wrong::Planted,
-            outcomes: reads_as_another(all("Collision"))
+            outcomes: all("Collision")
+                .reads_as_another()
                 .but(&[Append, ReindexWrite], Fails("Corrupt"))
                 .but(&[Begin, Generation, Whole, ReindexList], NO_OBJECT),
         },

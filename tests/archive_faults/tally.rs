@@ -1,6 +1,6 @@
 //! The table as it is printed: of each fault and of each call, how many cells passed.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
 use crate::site::Site;
@@ -56,7 +56,7 @@ impl fmt::Display for Tally {
                 let played: Vec<bool> = lines.iter().filter(is_it).filter_map(|line| line.passed).collect();
                 let passed = played.iter().filter(|passed| **passed).count();
                 let text = if played.is_empty() { "-".to_owned() } else { format!("{passed}/{}", played.len()) };
-                shown += &format!(" {text:>10}");
+                let _ = write!(shown, " {text:>10}");
             }
             writeln!(f, "{name:48}{shown}")?;
         }

@@ -12,6 +12,7 @@ mod parting;
 mod planned;
 mod said;
 mod sooner;
+mod stuck;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
