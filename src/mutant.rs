@@ -19,6 +19,9 @@ pub const ARCHIVE: &[&str] = &[
     "manifest-first",
     "file-replaces",
     "put-unlooked",
+    "mount-unnoticed",
+    "batch-exists-is-success",
+    "stale-generation",
 ];
 
 /// The same of the janitor and of the delete itself.

@@ -19,6 +19,8 @@ mod folder;
 mod keeping;
 #[path = "archive/keys.rs"]
 mod keys;
+#[path = "archive/lines.rs"]
+mod lines;
 #[path = "archive/memory.rs"]
 mod memory;
 #[cfg(feature = "mutants")]

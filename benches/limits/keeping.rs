@@ -34,6 +34,16 @@ impl Store for Edge {
         &self.fingerprint
     }
 
+    async fn settle(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn rely_on(&self, _: &str) {}
+
+    async fn keeps_checksum(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn identity(&self) -> Result<String, StoreError> {
         Ok(String::new())
     }

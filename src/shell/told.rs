@@ -38,7 +38,8 @@ impl Loop {
         match what {
             What::Alive => {}
             What::Failed(error) => {
-                if self.failing.insert(kind, error.clone()).is_none() {
+                // First it may be the connection, and then the right.
+                if self.failing.insert(kind, error.clone()).as_ref() != Some(&error) {
                     tracing::warn!(kind = kind.resource(), error, "can't be watched; it is tried again");
                 }
                 self.process.restarted(RestartCause::Failed);

@@ -120,9 +120,19 @@ impl Watchdog {
         all.1 = all.1.saturating_add(end.saturating_sub(over.since()));
     }
 
-    /// How long a run was seen stuck; `None` when it never was, or that was before we started.
+    /// How long a run was seen stuck; `None` when nothing is known of it. What was before we started is known by its
+    /// incidents: the longest of them, for two of one time would count it twice.
     pub(super) fn stuck_seconds(&self, slot: Slot, run: Run) -> Option<i64> {
-        self.was_stuck.get(&slot).filter(|(of, _)| *of == run).map(|(_, seconds)| i64::from(*seconds))
+        let own = self.was_stuck.get(&slot).filter(|(of, _)| *of == run).map(|(_, seconds)| i64::from(*seconds));
+        let finished = self.index.get(slot).map_or(0, |f| f.finished);
+        let ended = if finished == 0 { Secs::MAX } else { finished };
+        let ids = self.ledger.of_run(run.uid);
+        let incidents = ids.iter().filter_map(|id| self.ledger.all.get(id));
+        let told = incidents.filter(|i| i.run == run && i.confirmed && i.stuck_since != 0).filter_map(|incident| {
+            let end = incident.closed.map_or(Secs::MAX, |(_, at)| at).min(ended);
+            (end != Secs::MAX).then(|| i64::from(end.saturating_sub(incident.stuck_since)))
+        });
+        own.max(told.max())
     }
 
     /// Keeps our own clock of a lock without a live holder.

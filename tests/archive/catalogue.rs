@@ -74,7 +74,7 @@ fn a_namespace_and_a_day_are_answered_by_their_partition_alone() {
         asked[..4],
         [
             "list workflow-archives-index/catalogue/g=".to_owned(),
-            "head workflow-archives-index/catalogue/g=1/_complete".to_owned(),
+            "get workflow-archives-index/catalogue/g=1/_complete".to_owned(),
             "list workflow-archives-index/catalogue/g=1/cluster=".to_owned(),
             format!("list {partition}"),
         ]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use unstick::archive::keep::{KeepError, KeepOptions, Kept, keep};
 use unstick::archive::redaction::Redaction;
 use unstick::archive::store::filesystem::{Filesystem, Step};
+use unstick::archive::store::probe::probe;
 use unstick::archive::store::{Bytes, Fault, Fingerprint, List, Location, LocationKind, Meta, Put, Store};
 use unstick::archive::verify::verify_for_delete;
 
@@ -235,6 +236,65 @@ fn a_volume_that_is_not_there_is_told_and_never_made() {
     fs::create_dir(&gone).unwrap();
     kept(&store, &gone).unwrap();
     assert_eq!(verified(&store, &gone), Ok(()));
+}
+
+/// Outside of a pod nothing but what was stored shows that the volume is still there; it is looked for at each call, not
+/// at the next probe only.
+#[test]
+fn a_volume_that_goes_away_is_noticed_by_the_next_call() {
+    let disk = tempfile::tempdir().unwrap();
+    let (root, away) = (disk.path().join("archive"), disk.path().join("away"));
+    fs::create_dir(&root).unwrap();
+    let own = store(&root);
+    wait(probe(&own, &at(&root), None, now())).unwrap();
+    let first = kept(&own, &root).unwrap();
+    let before = files(&root);
+    for empty in [true, false] {
+        fs::rename(&root, &away).unwrap();
+        if empty {
+            fs::create_dir(&root).unwrap();
+        }
+        let wanted = if empty { Fault::NotMounted } else { Fault::NoSuchBucket };
+        // Nothing is archived anew into the mount point, and nothing counts as missing.
+        let KeepError::Store(refused) = kept(&own, &root).unwrap_err() else { panic!("no fault of the store") };
+        assert_eq!(refused.kind, wanted, "{refused}");
+        assert_eq!(verified(&own, &root), Err(wanted.reason()));
+        assert_eq!(wait(own.get(&first.key, 9)).unwrap_err().kind, wanted);
+        assert_eq!(wait(own.head(&first.key)).unwrap_err().kind, wanted);
+        assert_eq!(wait(own.settle(&first.key)).unwrap_err().kind, wanted);
+        assert_eq!(wait(own.list(&List::default())).unwrap_err().kind, wanted);
+        if empty {
+            assert_eq!(files(&root), [""; 0]);
+            assert!(refused.message.ends_with("is the volume mounted?"), "{refused}");
+            fs::remove_dir(&root).unwrap();
+        }
+        fs::rename(&away, &root).unwrap();
+        assert_eq!(verified(&own, &root), Ok(()));
+        assert!(kept(&own, &root).unwrap().already);
+    }
+    assert_eq!(files(&root), before);
+}
+
+/// It goes away at any step of a write: what was written into the empty folder is not called stored.
+#[test]
+fn a_volume_that_goes_away_while_a_file_is_written_is_noticed() {
+    for step in [Step::Create, Step::Write, Step::Sync, Step::Link, Step::SyncFolder] {
+        let disk = tempfile::tempdir().unwrap();
+        let (root, away) = (disk.path().join("archive"), disk.path().join("away"));
+        fs::create_dir(&root).unwrap();
+        let own = store(&root);
+        wait(probe(&own, &at(&root), None, now())).unwrap();
+        let (from, to, done) = (root.clone(), away.clone(), AtomicUsize::new(0));
+        let leaving = own.clone().failing(Arc::new(move |now| {
+            if now == step && done.fetch_add(1, Ordering::Relaxed) == 0 {
+                fs::rename(&from, &to)?;
+                fs::create_dir_all(from.join("a"))?;
+            }
+            Ok(())
+        }));
+        let refused = wait(leaving.put_new("a/b", "text".into(), &Meta::new())).unwrap_err();
+        assert_eq!(refused.kind, Fault::NotMounted, "{step:?}: {refused}");
+    }
 }
 
 #[test]

@@ -364,3 +364,28 @@ fn offloaded_and_compressed_runs() {
     assert!(read["status"]["nodes"].as_object().is_some_and(|nodes| !nodes.is_empty()), "decoded nodes are stored");
     assert!(read["status"].get("compressedNodes").is_none());
 }
+
+/// Kubernetes lets no such name in. Should one come all the same, nothing is stored under a key that leads elsewhere.
+#[test]
+fn a_name_that_is_no_part_of_a_key_is_refused() {
+    let names = ["..", "../../etc", "a/b", "a/../../b", ".hidden", "%2e%2e", "a\\b", "a b", "a\u{0}b", "-rf", "", "ä"];
+    for place in ["name", "namespace"] {
+        for hostile in names.iter().map(|n| (*n).to_owned()).chain(["n".repeat(300)]) {
+            let (store, live) = (Memory::new(), changed(&done(), |wf| wf["metadata"][place] = hostile.as_str().into()));
+            let refused = kept_in(&store, &live);
+            assert!(refused.is_err() && store.keys().is_empty(), "{place} {hostile:?}: {refused:?}");
+            let verified = wait(verify_for_delete(&store, &location(), &live, &Redaction::default(), None));
+            assert!(verified.is_err(), "{place} {hostile:?}");
+        }
+    }
+    // What it lets in is stored and found, up to every limit.
+    let live = changed(&done(), |wf| {
+        wf["metadata"]["name"] = format!("{0}.{0}.{0}.{1}", "n".repeat(63), "n".repeat(61)).into();
+        wf["metadata"]["namespace"] = "s".repeat(63).into();
+    });
+    let store = Memory::new();
+    let kept = kept_in(&store, &live).unwrap();
+    assert!(kept.row.manifest_key.len() < 1024 && kept.key.len() < 1024, "{}", kept.key);
+    is_there(&store, &live, &kept);
+    drop(wait(verify_for_delete(&store, &location(), &live, &Redaction::default(), None)).unwrap());
+}

@@ -204,6 +204,16 @@ impl Store for Memory {
         Ok(page)
     }
 
+    async fn settle(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn rely_on(&self, _: &str) {}
+
+    async fn keeps_checksum(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn identity(&self) -> Result<String, StoreError> {
         Ok("memory".into())
     }

@@ -1,16 +1,18 @@
 //! One cell of the table before a real S3 server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use unstick::archive::key::Layout;
-use unstick::archive::store::probe::probe;
 use unstick::archive::store::s3::{Limits, S3, S3Credentials, S3Settings};
 use unstick::archive::store::{Location, LocationKind, Store};
 use unstick_bed::S3Server;
-use unstick_bed::faultproxy::{AwsError, FaultProxy, Phase, Rule, Script, Which};
+use unstick_bed::faultproxy::{AwsError, FaultProxy, Hold, Phase, Rule, Script, Which};
 
-use crate::run::{Run, now, other, plain_words};
-use crate::table::{Gone, Outcome, Site, Wrong};
+use crate::acts::{Said, Story};
+use crate::run::{Run, other, plain_words};
+use crate::site::Site;
+use crate::table::{Gone, Outcome, Outcomes, Wrong};
 use crate::tls::Certificates;
 
 /// Keeps every version, so that what was overwritten is seen.
@@ -23,8 +25,8 @@ pub struct Cell<'a> {
     pub bucket: &'static str,
     pub script: Script,
     pub settings: S3Settings,
-    pub store: S3,
-    pub run: Run,
+    pub store: Arc<dyn Store>,
+    pub story: Story,
     pub proxy: FaultProxy,
     /// Where TLS is spoken.
     pub certificates: Option<Certificates>,
@@ -61,7 +63,7 @@ impl<'a> Cell<'a> {
             },
             ..S3Settings::default()
         };
-        let store = S3::connect(settings.clone()).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(S3::connect(settings.clone()).await.unwrap());
         let location = Location {
             name: "main".into(),
             kind: LocationKind::S3,
@@ -70,34 +72,36 @@ impl<'a> Cell<'a> {
             cluster: "default".into(),
             conditional_put: true,
         };
-        Self { server, bucket, script, settings, store, run: Run::new(name, location), proxy, certificates }
-    }
-
-    pub fn which(&self, site: Site) -> Which {
-        let layout = &self.run.location.layout;
-        let bodies = format!("/{}/{}*.json.gz", self.bucket, layout.bodies());
-        match site {
-            Site::Put => Which::put(&bodies),
-            Site::ReadBack | Site::Verify => Which::get(&bodies),
-            Site::Manifest => Which::put(&format!("/{}/{}*", self.bucket, layout.manifests())),
-            Site::Probe => Which::any(),
+        Self {
+            server,
+            bucket,
+            script,
+            settings,
+            store,
+            story: Story::new(Run::new(name, location)),
+            proxy,
+            certificates,
         }
     }
 
+    fn which(&self, site: Site) -> Which {
+        site.which(self.bucket, &self.story.run.location.layout)
+    }
+
     /// Where a probe is about, only the calls that can be answered so are.
-    fn add(&self, site: Site, wrong: &Wrong, outcomes: &[Outcome; 5]) -> Vec<Rule> {
-        let impossible = |site: usize| matches!(outcomes[site], Outcome::Impossible(_));
+    fn add(&self, site: Site, wrong: &Wrong, outcomes: &Outcomes) -> Vec<Rule> {
+        let impossible = |site| matches!(outcomes.at(site), Outcome::Impossible(_));
         match wrong {
             Wrong::Call(fault) => {
                 let which = match site {
-                    Site::Probe if impossible(0) => Which::get("*").without_query("list-type"),
-                    Site::Probe if impossible(1) => Which::put("*"),
+                    Site::Probe if impossible(Site::Put) => Which::get("*").without_query("list-type"),
+                    Site::Probe if impossible(Site::ReadBack) => Which::put("*"),
                     site => self.which(site),
                 };
                 vec![self.script.add(which, fault.clone())]
             }
             Wrong::ColdAndGone(what) => {
-                let layout = &self.run.location.layout;
+                let layout = &self.story.run.location.layout;
                 let gone = match what {
                     Gone::Body => Which::head(&format!("/{}/{}*", self.bucket, layout.bodies())),
                     Gone::Manifest => Which::get(&format!("/{}/{}*", self.bucket, layout.manifests())),
@@ -107,113 +111,90 @@ impl<'a> Cell<'a> {
                     self.script.add(gone, AwsError::NoSuchKey),
                 ]
             }
-            Wrong::FromHereOn(fault) => {
-                let before = match site {
-                    Site::ReadBack => 1,
-                    Site::Manifest => 2,
-                    _ => 0,
-                };
-                vec![self.script.add(Which::any().after(before), fault.clone())]
-            }
+            Wrong::FromHereOn(fault) => vec![self.script.add(Which::any(), fault.clone())],
             Wrong::Planted | Wrong::Certificate(_) => Vec::new(),
         }
     }
 
-    /// The whole story of a cell: it goes wrong, nothing false is said, it ends, all is well.
-    pub async fn play(&self, site: Site, wrong: &Wrong, outcomes: &[Outcome; 5]) -> Result<String, String> {
-        let outcome = outcomes[site as usize];
-        if site == Site::Probe {
-            return self.play_probe(wrong, outcomes).await;
-        }
-        if site == Site::Verify {
-            self.run.keep(&self.store).await.map_err(|e| format!("not kept without a fault: {e}"))?;
-        }
-        let rules = self.add(site, wrong, outcomes);
-        let planted = if rules.is_empty() { Some(self.plant(site).await?) } else { None };
-        let said = match (site, planted) {
-            (Site::Verify, _) => match self.run.verify(&self.store).await {
-                Ok(proof) if proof.is_cold() => Ok("cold"),
-                Ok(_) => Ok("verified"),
-                Err(e) => Err((e.reason(), e.to_string())),
-            },
-            (_, Some(Some(planting))) => {
-                let (kept, ()) = tokio::join!(self.run.keep(&self.store), planting);
-                kept.map(|_| "kept").map_err(|e| (e.reason(), e.to_string()))
-            }
-            _ => self.run.keep(&self.store).await.map(|_| "kept").map_err(|e| (e.reason(), e.to_string())),
+    /// Does what the site does, and `turns` things right before the site's first call.
+    pub async fn turning<T>(&self, site: Site, turn: impl AsyncFnOnce() -> T) -> (Said, T) {
+        let Some(before) = site.before(self.bucket, &self.story.run.location.layout) else {
+            let turned = turn().await;
+            return (self.story.act(site, &self.store).await, turned);
         };
-        let shown = judged(outcome, said)?;
+        let mut hold = self.script.hold(before.first(1), Phase::Committed);
+        let turning = async {
+            let standing = hold.reached(Duration::from_secs(10)).await.unwrap();
+            let turned = turn().await;
+            standing.proceed().unwrap();
+            turned
+        };
+        tokio::join!(self.story.act(site, &self.store), turning)
+    }
+
+    /// The whole story of a cell: it goes wrong, nothing false is said, it ends, all is well.
+    pub async fn play(&self, site: Site, wrong: &Wrong, outcomes: &Outcomes) -> Result<String, String> {
+        self.story.prepare(site, &self.store).await?;
+        let (mut rules, mut planted) = (Vec::new(), None);
+        let said = match wrong {
+            Wrong::FromHereOn(_) => {
+                let (said, added) = self.turning(site, async || self.add(site, wrong, outcomes)).await;
+                rules = added;
+                said
+            }
+            Wrong::Planted => {
+                let which = if site == Site::Probe { Which::put("*") } else { self.which(site) };
+                let hold = self.script.hold(which.first(1), Phase::BeforeForward);
+                let (said, there) = tokio::join!(self.story.act(site, &self.store), self.plant(hold));
+                planted = Some(there);
+                said
+            }
+            _ => {
+                rules = self.add(site, wrong, outcomes);
+                self.story.act(site, &self.store).await
+            }
+        };
+        let shown = judged(outcomes.at(site), &said)?;
         // Whoever looks now, with the fault still there: what is called verified is what the judge finds.
-        if let Ok(proof) = self.run.verify(&self.store).await {
+        let is_about_a_run = site.is_in(Site::KEEPS) || matches!(site, Site::Verify | Site::OtherRules);
+        if is_about_a_run && let Ok(proof) = self.story.run.verify(&*self.store).await {
             self.judge(proof.key()).await.map_err(|e| format!("false proof: {e}"))?;
         }
-        if rules.is_empty() {
-            self.take_away(site).await?;
+        if let Some(planted) = planted {
+            self.take_away(planted).await?;
         }
         over(rules)?;
-        let kept = self.run.keep(&self.store).await.map_err(|e| format!("not kept when it was over: {e}"))?;
-        let proof = self.run.verify(&self.store).await.map_err(|e| format!("not verified when it was over: {e}"))?;
-        self.judge(&kept.key).await?;
-        if proof.key() != kept.key || proof.is_cold() {
-            return Err("the proof is of another archive".to_owned());
+        if let Some(key) = self.story.is_well(site, &self.store, &said).await? {
+            self.judge(&key).await?;
         }
         Ok(shown)
     }
 
-    async fn play_probe(&self, wrong: &Wrong, outcomes: &[Outcome; 5]) -> Result<String, String> {
-        let location = &self.run.location;
-        let rules = self.add(Site::Probe, wrong, outcomes);
-        let key = location.layout.probe("2026-11-22");
-        if rules.is_empty() {
-            self.server.plant(self.bucket, &key, &other()).await.map_err(|e| e.to_string())?;
-        }
-        let said = probe(&self.store, location, None, now()).await;
-        let said = said.map(|_| "ready").map_err(|e| (e.kind.reason(), e.to_string()));
-        let shown = judged(outcomes[Site::Probe as usize], said)?;
-        if rules.is_empty() {
-            self.server.remove(self.bucket, &key).await.map_err(|e| e.to_string())?;
-        }
-        over(rules)?;
-        let ready =
-            probe(&self.store, location, None, now()).await.map_err(|e| format!("not ready when it was over: {e}"))?;
-        if !ready.capabilities.conditional_put {
-            return Err("it forgot that the store honours conditional puts".to_owned());
-        }
-        Ok(shown)
-    }
-
-    /// Plants something else; for the read-back that is between the put and the read.
-    async fn plant(&self, site: Site) -> Result<Option<impl Future<Output = ()> + use<'_, 'a>>, String> {
-        if site == Site::ReadBack {
-            let mut hold = self.script.hold(self.which(Site::Put), Phase::Committed);
-            return Ok(Some(async move {
-                let standing = hold.reached(Duration::from_secs(5)).await.unwrap();
-                let key = standing.call.path.split('/').skip(2).collect::<Vec<_>>().join("/");
-                self.server.plant(self.bucket, &key, &other()).await.unwrap();
-                standing.proceed().unwrap();
-            }));
-        }
-        for key in self.keys(site).await? {
-            self.server.plant(self.bucket, &key, &other()).await.map_err(|e| e.to_string())?;
-        }
-        Ok(None)
+    /// Right before the server hears of a call, something else lies under its key; what was there.
+    async fn plant(&self, mut hold: Hold) -> (String, Option<Vec<u8>>) {
+        let standing = hold.reached(Duration::from_secs(10)).await.unwrap();
+        let key = standing.call.path.split('/').skip(2).collect::<Vec<_>>().join("/");
+        let there = self.server.read(self.bucket, &key).await.unwrap().map(|object| object.bytes);
+        self.server.plant(self.bucket, &key, &other()).await.unwrap();
+        standing.proceed().unwrap();
+        (key, there)
     }
 
     /// What a person does about it.
-    async fn take_away(&self, site: Site) -> Result<(), String> {
-        for key in self.keys(site).await? {
-            self.server.remove(self.bucket, &key).await.map_err(|e| e.to_string())?;
+    async fn take_away(&self, (key, there): (String, Option<Vec<u8>>)) -> Result<(), String> {
+        match there {
+            Some(bytes) => self.server.plant(self.bucket, &key, &bytes).await.map_err(|e| e.to_string()),
+            None => self.server.remove(self.bucket, &key).await.map_err(|e| e.to_string()),
         }
-        Ok(())
     }
 
     /// The key at which a site works, learnt from a keep in another place of the same layout.
     pub async fn keys(&self, site: Site) -> Result<Vec<String>, String> {
         let learnt = tempfile::tempdir().unwrap();
-        let prefix = self.run.location.layout.prefix();
-        let store = unstick::archive::store::filesystem::Filesystem::new(learnt.path(), prefix);
-        let location = Location { fingerprint: store.fingerprint().clone(), ..self.run.location.clone() };
-        let run = Run { live: self.run.live.clone(), location };
+        let run = &self.story.run;
+        let store = unstick::archive::store::filesystem::Filesystem::new(learnt.path(), run.location.layout.prefix());
+        let location = Location { fingerprint: store.fingerprint().clone(), ..run.location.clone() };
+        let run = Run { live: run.live.clone(), whole: run.whole.clone(), location };
         let kept = run.keep(&store).await.map_err(|e| e.to_string())?;
         Ok(vec![if site == Site::Manifest { kept.row.manifest_key } else { kept.key }])
     }
@@ -221,11 +202,10 @@ impl<'a> Cell<'a> {
     /// Straight from the server: the copy is whole, and no version of it was ever another.
     pub async fn judge(&self, key: &str) -> Result<(), String> {
         let object = self.server.read(self.bucket, key).await.map_err(|e| e.to_string())?;
-        self.run.judge(&object.ok_or("the judge finds nothing under the key")?.bytes)?;
+        self.story.run.judge(&object.ok_or("the judge finds nothing under the key")?.bytes)?;
         if self.bucket == BUCKET {
-            let versions = self.server.versions(BUCKET).await.map_err(|e| e.to_string())?;
-            let prefix = self.run.location.layout.prefix();
-            let own: Vec<_> = versions.iter().filter(|v| v.key.starts_with(prefix)).collect();
+            let prefix = self.story.run.location.layout.prefix();
+            let own = self.server.versions_below(BUCKET, prefix).await.map_err(|e| e.to_string())?;
             if own.iter().any(|v| v.delete_marker || own.iter().filter(|w| w.key == v.key).count() > 1) {
                 return Err(format!("something was replaced: {own:?}"));
             }
@@ -241,14 +221,18 @@ fn over(rules: Vec<Rule>) -> Result<(), String> {
 }
 
 /// Whether what was said is what should be; in short for the line of the cell.
-pub fn judged(outcome: Outcome, said: Result<&str, (&'static str, String)>) -> Result<String, String> {
+pub fn judged(outcome: Outcome, said: &Said) -> Result<String, String> {
     match (outcome, said) {
-        (Outcome::Fails(wanted), Err((reason, message))) if wanted == reason => {
-            plain_words(&message)?;
-            Ok(reason.to_owned())
+        (Outcome::Fails(wanted), Err((reason, message))) if wanted == *reason => {
+            plain_words(message)?;
+            Ok((*reason).to_owned())
         }
-        (Outcome::Holds, Ok("kept" | "verified")) => Ok("it is there".to_owned()),
+        (Outcome::Holds, Ok("kept" | "verified" | "confirmed" | "written" | "reindexed" | "ready")) => {
+            Ok("it is there".to_owned())
+        }
         (Outcome::Cold, Ok("cold")) => Ok("by its manifest".to_owned()),
+        (Outcome::Unconfirmed, Ok("unconfirmed")) => Ok("not believed".to_owned()),
+        (Outcome::Told, Ok("told")) => Ok("told".to_owned()),
         (wanted, said) => Err(format!("wanted {wanted:?}, it was {said:?}")),
     }
 }

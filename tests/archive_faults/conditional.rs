@@ -12,7 +12,8 @@ use unstick_bed::faultproxy::{Answer, AwsError, Fault, Owner, Which};
 
 use crate::bucket::{BUCKET, Cell};
 use crate::run::{Run, now, other};
-use crate::table::{Site, Wrong};
+use crate::site::Site;
+use crate::table::Wrong;
 
 /// What a store does with a put that has the condition.
 #[derive(Clone, Copy, Debug)]
@@ -55,9 +56,9 @@ pub async fn is_looked_at_first(server: &S3Server, how: How) -> Result<(), Strin
     let mut cell = Cell::new(server, &name, &Wrong::Call(fault.clone())).await;
     let rule = cell.script.add(Which::put("*").with_header("if-none-match"), fault);
     let honoured = |cell: &Cell| {
-        let (store, location) = (cell.store.clone(), cell.run.location.clone());
+        let (store, location) = (cell.store.clone(), cell.story.run.location.clone());
         async move {
-            let probed = probe(&store, &location, None, now()).await.map_err(|e| format!("not ready: {e}"))?;
+            let probed = probe(&*store, &location, None, now()).await.map_err(|e| format!("not ready: {e}"))?;
             Ok::<_, String>(probed.capabilities.conditional_put)
         }
     };
@@ -70,16 +71,16 @@ pub async fn is_looked_at_first(server: &S3Server, how: How) -> Result<(), Strin
     }
     let asked = rule.struck();
     let store = cell.store.without_condition().ok_or("it can't be used without the condition")?;
-    let location = Location { conditional_put: false, ..cell.run.location.clone() };
-    cell.run.location = location.clone();
+    let location = Location { conditional_put: false, ..cell.story.run.location.clone() };
+    cell.story.run.location = location.clone();
 
-    let kept = cell.run.keep(&*store).await.map_err(|e| format!("not kept: {e}"))?;
-    let proof = cell.run.verify(&*store).await.map_err(|e| format!("not verified: {e}"))?;
+    let kept = cell.story.run.keep(&*store).await.map_err(|e| format!("not kept: {e}"))?;
+    let proof = cell.story.run.verify(&*store).await.map_err(|e| format!("not verified: {e}"))?;
     if proof.key() != kept.key {
         return Err("the proof is of another archive".to_owned());
     }
     cell.script.forget();
-    let again = cell.run.keep(&*store).await.map_err(|e| format!("not kept again: {e}"))?;
+    let again = cell.story.run.keep(&*store).await.map_err(|e| format!("not kept again: {e}"))?;
     let puts = cell.script.calls().iter().filter(|call| call.method == "PUT").count();
     if !again.already || puts > 0 {
         return Err(format!("what is there was put again: {puts} puts"));
@@ -95,7 +96,7 @@ pub async fn is_looked_at_first(server: &S3Server, how: How) -> Result<(), Strin
     if !honoured(&cell).await? {
         return Err("it isn't noticed that the store honours the condition by now".to_owned());
     }
-    let layout = &cell.run.location.layout;
+    let layout = &cell.story.run.location.layout;
     let versions = server.versions(BUCKET).await.map_err(|e| e.to_string())?;
     let own: Vec<_> = versions
         .iter()
@@ -111,12 +112,12 @@ pub async fn is_looked_at_first(server: &S3Server, how: How) -> Result<(), Strin
 
 /// Something else under a key of another run is neither replaced nor taken for an archive.
 async fn collides(cell: &mut Cell<'_>, store: &Arc<dyn Store>, site: Site, name: &str) -> Result<(), String> {
-    cell.run = Run::new(name, cell.run.location.clone());
+    cell.story.run = Run::new(name, cell.story.run.location.clone());
     let keys = cell.keys(site).await?;
     for key in &keys {
         cell.server.plant(BUCKET, key, &other()).await.map_err(|e| e.to_string())?;
     }
-    match cell.run.keep(&**store).await {
+    match cell.story.run.keep(&**store).await {
         Err(error) if error.reason() == "Collision" => {}
         other => return Err(format!("{site:?}: what is another's was taken for ours: {other:?}")),
     }

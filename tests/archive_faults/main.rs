@@ -1,16 +1,21 @@
 //! The fault table: every fault at every call, before versitygw, before `MinIO` and in a folder.
 //!
-//! In each cell: no false proof, hence no delete; a reason that a person understands; and all is well by itself when the
+//! In each cell (a fault and a call): no false proof, hence no delete; a reason that a person understands; and all is well by itself when the
 //! fault is over. A cell that can't be is listed with the reason. Each cell is a test:
 //! `cargo test --test archive_faults -- 'minio: slow drip'`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acts;
 mod bucket;
 mod checksums;
 mod conditional;
+mod damage;
 mod folder;
+mod large;
 mod run;
+mod site;
 mod table;
+mod tally;
 mod tls;
 
 use std::process::ExitCode;
@@ -20,8 +25,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Builder, Runtime};
 use unstick_bed::{S3Kind, S3Server};
 
+use acts::Story;
 use bucket::{BUCKET, Cell, PLAIN};
-use table::{Outcome, Site, Wrong};
+use run::Run;
+use site::Site;
+use table::{Outcome, Wrong};
+use tally::Tally;
 
 /// Started by the first cell that needs it.
 #[derive(Default)]
@@ -44,14 +53,15 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn cells(servers: &Arc<Servers>) -> Vec<Trial> {
+fn cells(servers: &Arc<Servers>, tally: &Arc<Tally>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for kind in S3Kind::ALL {
         for (at, row) in table::bucket().into_iter().enumerate() {
             let row = Arc::new(row);
             for site in Site::ALL {
-                let outcome = row.outcomes[site as usize];
+                let outcome = row.outcomes.at(site);
                 let name = format!("{}: {}: {site:?}", kind.name(), row.name);
+                let cell = tally.cell(kind.name(), row.name, site);
                 if let Outcome::Impossible(why) = outcome {
                     trials.push(Trial::test(format!("{name} can't be: {why}"), || Ok(())).with_ignored_flag(true));
                     continue;
@@ -60,14 +70,14 @@ fn cells(servers: &Arc<Servers>) -> Vec<Trial> {
                 let short = format!("r{at}-{}", format!("{site:?}").to_lowercase());
                 trials.push(Trial::test(name, move || {
                     let server = servers.get(kind);
-                    runtime().block_on(async {
+                    let played = runtime().block_on(async {
                         let cell = Cell::new(server, &short, &row.wrong).await;
-                        let played = match row.wrong {
+                        match row.wrong {
                             Wrong::Certificate(bad) => Box::pin(cell.play_certificate(site, bad, outcome)).await,
                             _ => Box::pin(cell.play(site, &row.wrong, &row.outcomes)).await,
-                        };
-                        played.map(drop).map_err(Failed::from)
-                    })
+                        }
+                    });
+                    cell.is(played).map_err(Failed::from)
                 }));
             }
         }
@@ -75,17 +85,51 @@ fn cells(servers: &Arc<Servers>) -> Vec<Trial> {
     trials
 }
 
-fn folder_cells(namespaces: bool) -> Vec<Trial> {
+/// Some cells once more, with the largest run there can be.
+fn large_cells(servers: &Arc<Servers>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for kind in S3Kind::ALL {
+        for (at, (fault, site)) in large::IN_A_BUCKET.iter().enumerate() {
+            let row = table::bucket().into_iter().find(|row| row.name == *fault).unwrap();
+            let servers = Arc::clone(servers);
+            trials.push(Trial::test(format!("{}, large: {fault}: {site:?}", kind.name()), move || {
+                let server = servers.get(kind);
+                let played = runtime().block_on(async {
+                    let mut cell = Cell::new(server, &format!("large-{at}"), &row.wrong).await;
+                    cell.story = Story::new(Run::large(cell.story.run.location.clone()));
+                    Box::pin(cell.play(*site, &row.wrong, &row.outcomes)).await
+                });
+                played.map(drop).map_err(Failed::from)
+            }));
+        }
+    }
+    for (fault, site) in large::IN_A_FOLDER {
+        let row = folder::rows().into_iter().find(|row| row.name == *fault).unwrap();
+        let (wrong, outcome) = (row.wrong, row.outcomes.at(*site));
+        if folder::needs_namespaces(wrong) && !folder::has_namespaces() {
+            continue;
+        }
+        trials.push(Trial::test(format!("folder, large: {fault}: {site:?}"), move || {
+            folder::play(wrong, *site, outcome, true).map_err(Failed::from)
+        }));
+    }
+    trials
+}
+
+fn folder_cells(namespaces: bool, tally: &Arc<Tally>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for row in folder::rows() {
         for site in Site::ALL {
-            let (outcome, wrong) = (row.outcomes[site as usize], row.wrong);
+            let (outcome, wrong) = (row.outcomes.at(site), row.wrong);
             let name = format!("folder: {}: {site:?}", row.name);
+            let cell = tally.cell("folder", row.name, site);
             let why = match outcome {
                 Outcome::Impossible(why) => why,
                 _ if folder::needs_namespaces(wrong) && !namespaces => "this machine forbids user namespaces",
                 _ => {
-                    trials.push(Trial::test(name, move || folder::play(wrong, site, outcome).map_err(Failed::from)));
+                    trials.push(Trial::test(name, move || {
+                        cell.is(folder::play(wrong, site, outcome, false)).map_err(Failed::from)
+                    }));
                     continue;
                 }
             };
@@ -107,9 +151,9 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     // They mostly wait.
-    arguments.test_threads.get_or_insert(8);
-    let servers = Arc::new(Servers::default());
-    let mut trials = cells(&servers);
+    arguments.test_threads.get_or_insert(16);
+    let (servers, tally) = (Arc::new(Servers::default()), Arc::new(Tally::default()));
+    let mut trials = cells(&servers, &tally);
     for kind in S3Kind::ALL {
         let servers = Arc::clone(&servers);
         trials.push(Trial::test(format!("{}: checksums are told as they are", kind.name()), move || {
@@ -127,8 +171,10 @@ fn main() -> ExitCode {
             }));
         }
     }
-    trials.extend(folder_cells(folder::has_namespaces()));
+    trials.extend(folder_cells(folder::has_namespaces(), &tally));
+    trials.extend(large_cells(&servers));
     let done = libtest_mimic::run(&arguments, trials);
+    print!("{tally}");
     println!(
         "fault table: {} cells passed, {} failed, {} can't be (each is listed with the reason)",
         done.num_passed, done.num_failed, done.num_ignored

@@ -24,24 +24,25 @@ use super::ground::{Ground, USER, start_as};
 use super::keep;
 
 const BUCKET: &str = "between";
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 /// A run is due this long after it has finished, and is tried again 5 s after a 409: what isn't deleted for so long is kept.
 const TTL: &str = "2s";
-const KEPT: Duration = Duration::from_secs(8);
+pub const KEPT: Duration = Duration::from_secs(8);
 /// A watch brings a change within milliseconds.
 const HEARD: Duration = Duration::from_secs(2);
 
-struct Scene<'a> {
-    ground: &'a Ground,
+pub struct Scene<'a> {
+    pub ground: &'a Ground,
     server: S3Server,
     script: Script,
     elsewhere: PathBuf,
-    operator: Operator,
-    _proxies: [FaultProxy; 2],
+    pub operator: Operator,
+    /// Before the API server, and before the store.
+    pub proxies: [FaultProxy; 2],
 }
 
 impl<'a> Scene<'a> {
-    async fn set(ground: &'a Ground, identity: &str) -> Result<Self> {
+    pub async fn set(ground: &'a Ground, identity: &str) -> Result<Self> {
         ground.install().await?;
         keep::grant(&ground.bed).await?;
         let server = S3Server::start(S3Kind::Versitygw).await?;
@@ -53,11 +54,11 @@ impl<'a> Scene<'a> {
         let elsewhere = keep::folder(&ground.bed, "elsewhere").await?;
         let kubeconfig = ground.bed.kubeconfig_through(&kube, "unstick-system", "unstick").await?;
         let operator = start_as(&ground.bed, kubeconfig, identity, &[]).await?;
-        Ok(Self { ground, server, script, elsewhere, operator, _proxies: [kube, s3] })
+        Ok(Self { ground, server, script, elsewhere, operator, proxies: [kube, s3] })
     }
 
     /// A namespace with its policy.
-    async fn team(&self, namespace: &str) -> Result<()> {
+    pub async fn team(&self, namespace: &str) -> Result<()> {
         self.ground.bed.namespace(namespace).await?;
         keep::policy(&self.ground.bed, namespace, "between", TTL).await
     }
@@ -87,7 +88,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The deletes of ours in a namespace, as the server has them on record.
-    fn deletes(&self, namespace: &str) -> Result<Vec<Entry>> {
+    pub fn deletes(&self, namespace: &str) -> Result<Vec<Entry>> {
         let ours = self.ground.bed.audit().by(USER)?;
         Ok(ours
             .into_iter()
@@ -96,7 +97,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Waits until so many deletes of ours are on record, and returns their codes.
-    async fn codes(&self, namespace: &str, count: usize) -> Result<Vec<u16>> {
+    pub async fn codes(&self, namespace: &str, count: usize) -> Result<Vec<u16>> {
         let what = format!("delete in {namespace}");
         let ours = |e: &Entry| e.user == USER && e.verb == "delete" && e.namespace == namespace;
         self.ground.bed.audit().wait_for(&what, LIMIT, ours).await?;
@@ -110,29 +111,29 @@ impl<'a> Scene<'a> {
         Ok(self.deletes(namespace)?.iter().map(|e| e.code).collect())
     }
 
-    async fn is_there(&self, namespace: &str) -> Result<()> {
+    pub async fn is_there(&self, namespace: &str) -> Result<()> {
         let there = keep::there(self.ground, namespace).await?;
         ensure!(there == ["run-0"], "{namespace} has {there:?}; the last calls:\n{}", self.script.tail(20));
         Ok(())
     }
 
-    async fn gone(&self, namespace: &str) -> Result<()> {
+    pub async fn gone(&self, namespace: &str) -> Result<()> {
         let gone = keep::all_gone(self.ground, namespace, &self.operator, LIMIT).await;
         gone.with_context(|| format!("the last calls:\n{}", self.script.tail(20)))
     }
 
-    async fn bodies(&self, namespace: &str) -> Result<usize> {
+    pub async fn bodies(&self, namespace: &str) -> Result<usize> {
         Ok(self.server.keys(BUCKET, &format!("workflow-archives/{namespace}/run-0/")).await?.len())
     }
 
-    async fn patch(&self, path: &str, patch: &Value) -> Result<()> {
+    pub async fn patch(&self, path: &str, patch: &Value) -> Result<()> {
         let request = http::Request::patch(path)
             .header("content-type", "application/merge-patch+json")
             .body(serde_json::to_vec(patch)?)?;
         self.ground.client.request_text(request).await.with_context(|| path.to_owned()).map(drop)
     }
 
-    async fn policy(&self, namespace: &str, spec: Value) -> Result<()> {
+    pub async fn policy(&self, namespace: &str, spec: Value) -> Result<()> {
         let path = format!("/apis/unstick.dev/v1alpha1/namespaces/{namespace}/workflowpolicies/{namespace}");
         self.patch(&path, &json!({"spec": spec})).await
     }
@@ -150,7 +151,7 @@ impl<'a> Scene<'a> {
         self.ground.bed.apply_value(watchdog, "").await.map(drop)
     }
 
-    async fn end(mut self) -> Result<()> {
+    pub async fn end(mut self) -> Result<()> {
         self.operator.terminate(Duration::from_secs(20)).await.map(drop)
     }
 }

@@ -29,6 +29,7 @@ mod seen;
 mod slots;
 mod sooner;
 mod states;
+mod unheard;
 mod world;
 
 use std::process::ExitCode;
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
         trial(t, "by_hand::planned_and_archived_by_hand", by_hand::planned_and_archived_by_hand),
         trial(t, "between::the_object_changes_and_the_server_says_409", between::the_object_changes),
         trial(t, "between::what_is_asked_for_changes_and_nothing_is_sent", between::what_is_asked_for_changes),
+        trial(t, "unheard::without_the_right_to_watch_policies_nothing_is_deleted", unheard::without_the_right),
         trial(t, "sooner::what_argo_deletes_too_soon_is_told", sooner::what_argo_deletes_too_soon_is_told),
     ];
     trials.extend(on_real_states(t));

@@ -3,8 +3,13 @@
 use super::batch;
 use super::row::Row;
 use crate::api::time::Time;
+use crate::archive::gzip;
 use crate::archive::key::Layout;
 use crate::archive::store::{Bytes, Fault, List, Meta, Put, Store, StoreError};
+use crate::mutant;
+
+/// The object that says that a generation is whole has no more bytes.
+const COMPLETE: usize = 64 << 10;
 
 /// All generations that were begun, the newest first.
 ///
@@ -46,13 +51,28 @@ pub async fn current(store: &dyn Store, layout: &Layout) -> Result<Option<u32>, 
 }
 
 pub(super) async fn is_whole(store: &dyn Store, layout: &Layout, number: u32) -> Result<bool, StoreError> {
-    Ok(store.head(&batch::complete(layout, number)).await?.is_some())
+    // Read, though only its presence counts: what a HEAD is refused for has no words.
+    match store.get(&batch::complete(layout, number), COMPLETE).await {
+        Ok(found) => Ok(found.is_some()),
+        // It has moved to a class that can't be read, hence it is there.
+        Err(error) if error.kind == Fault::Unreadable => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Says that a generation is whole.
 pub(super) async fn complete(store: &dyn Store, layout: &Layout, number: u32) -> Result<(), StoreError> {
-    let body = Bytes::from_static(b"complete\n");
-    store.put_new(&batch::complete(layout, number), body, &Meta::new()).await.map(|_| ())
+    let (key, body) = (batch::complete(layout, number), Bytes::from_static(b"complete\n"));
+    match store.put_new(&key, body, &Meta::new()).await? {
+        Put::Created { .. } => Ok(()),
+        // Somebody else was first; or the store says so.
+        Put::Exists | Put::Raced if is_whole(store, layout, number).await? => Ok(()),
+        Put::Exists | Put::Raced => Err(not_yet(&key)),
+    }
+}
+
+fn not_yet(key: &str) -> StoreError {
+    StoreError::new(Fault::Other, format!("what was written to {key} can't be read yet"))
 }
 
 /// Adds lines to the current generation, and to its successor if that has become current meanwhile. Safe to repeat.
@@ -70,6 +90,8 @@ pub async fn append(store: &dyn Store, layout: &Layout, rows: &[Row], now: Time)
         write(store, layout, into, rows, now).await?;
         match current(store, layout).await? {
             Some(newer) if newer > into => into = newer,
+            // It has been there before: nobody who reads now would find the lines.
+            None if !mutant::on("stale-generation") => return Err(not_yet(&batch::complete(layout, into))),
             _ => return Ok(()),
         }
     }
@@ -85,11 +107,25 @@ pub(super) async fn write(
 ) -> Result<(), StoreError> {
     for (partition, rows) in batch::by_partition(rows) {
         let (key, packed) = batch::pack(layout, number, &partition, &rows, now);
-        match store.put_new(&key, Bytes::from(packed), &Meta::new()).await? {
-            Put::Created { .. } | Put::Exists => {}
+        let packed = Bytes::from(packed);
+        match store.put_new(&key, packed.clone(), &Meta::new()).await? {
+            Put::Created { .. } => {}
+            Put::Exists if mutant::on("batch-exists-is-success") => {}
+            Put::Exists => is_same(store, &key, &packed).await?,
             // The key has the digest of the lines: whoever else writes it writes the same.
             Put::Raced => return Err(StoreError::new(Fault::Throttled, format!("{key} is being written by another"))),
         }
     }
     Ok(())
+}
+
+/// That something is there already isn't success: what is stored is read and compared. Otherwise the lines wait; at
+/// another time they have another key.
+async fn is_same(store: &dyn Store, key: &str, own: &[u8]) -> Result<(), StoreError> {
+    let there = store.get(key, batch::LARGEST).await?.ok_or_else(|| not_yet(key))?;
+    let plain = |packed: &[u8]| gzip::unpack(packed, batch::LARGEST).ok();
+    match plain(&there.bytes) {
+        Some(lines) if plain(own).as_ref() == Some(&lines) => Ok(()),
+        _ => Err(StoreError::new(Fault::Corrupt, format!("something else is stored under {key}"))),
+    }
 }

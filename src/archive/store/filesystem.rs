@@ -7,13 +7,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 
 use super::fault::{Call, Fault, StoreError};
-use super::{Bytes, Fingerprint, Head, List, Listed, Meta, Object, Page, Put, Store};
+use super::{Bytes, Fingerprint, Head, List, Listed, Meta, Object, Page, Put, Store, mounted};
 use crate::archive::key;
 use crate::mutant;
 
@@ -41,6 +41,8 @@ pub struct Filesystem {
     root: Arc<PathBuf>,
     fingerprint: Fingerprint,
     before: Before,
+    /// A file that was seen and that nothing of ours deletes: without it this is another volume, or none.
+    mark: Arc<OnceLock<PathBuf>>,
 }
 
 impl Filesystem {
@@ -48,7 +50,7 @@ impl Filesystem {
     pub fn new(root: impl Into<PathBuf>, prefix: &str) -> Self {
         let root = root.into();
         let fingerprint = Fingerprint::filesystem(&root.to_string_lossy(), prefix);
-        Self { root: Arc::new(root), fingerprint, before: Arc::new(|_| Ok(())) }
+        Self { root: Arc::new(root), fingerprint, before: Arc::new(|_| Ok(())), mark: Arc::default() }
     }
 
     /// The same folder, where steps fail as `before` says.
@@ -166,9 +168,20 @@ impl Filesystem {
         Ok(Some((file, found.len())))
     }
 
+    /// What is known to have been stored here must be here still.
+    fn is_still_there(&self, call: Call) -> Result<(), StoreError> {
+        let Some(mark) = self.mark.get().filter(|_| !mutant::on("mount-unnoticed")) else { return Ok(()) };
+        fs::symlink_metadata(mark).map(drop).map_err(|error| self.fault(call, mark, &error))
+    }
+
     fn meta(&self, path: &Path) -> Meta {
         let read = self.open(&beside(path), Call::Get).ok().flatten();
         read.and_then(|(file, _)| serde_json::from_reader(file.take(64 << 10)).ok()).unwrap_or_default()
+    }
+
+    fn has_lost_its_mark(&self) -> bool {
+        let found = self.mark.get().map(fs::symlink_metadata);
+        found.is_some_and(|found| found.is_err_and(|e| e.kind() == ErrorKind::NotFound))
     }
 
     fn fault(&self, call: Call, path: &Path, error: &io::Error) -> StoreError {
@@ -177,6 +190,9 @@ impl Filesystem {
             ErrorKind::ReadOnlyFilesystem => Fault::ReadOnly,
             ErrorKind::PermissionDenied => Fault::AccessDenied(call),
             ErrorKind::NotFound | ErrorKind::NotADirectory if !self.root.is_dir() => Fault::NoSuchBucket,
+            ErrorKind::NotFound | ErrorKind::NotADirectory if self.has_lost_its_mark() => {
+                return mounted::gone(&self.root);
+            }
             ErrorKind::TimedOut => Fault::Timeout,
             ErrorKind::Unsupported | ErrorKind::CrossesDevices => Fault::Unsupported,
             ErrorKind::StaleNetworkFileHandle | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
@@ -199,10 +215,13 @@ impl Store for Filesystem {
         let meta = if meta.is_empty() { None } else { serde_json::to_vec(meta).ok() };
         self.work(move |own| {
             let fail = |error: io::Error| own.fault(Call::Put, &path, &error);
+            own.is_still_there(Call::Put)?;
             if let Some(meta) = meta {
                 own.put_file(&beside(&path), &meta).map_err(fail)?;
             }
             let created = own.put_file(&path, &body).map_err(fail)?;
+            // What went away on the way has left it in the empty folder.
+            own.is_still_there(Call::Put)?;
             Ok(if created { Put::Created { version_id: None } } else { Put::Exists })
         })
         .await
@@ -211,7 +230,9 @@ impl Store for Filesystem {
     async fn get(&self, key: &str, limit: usize) -> Result<Option<Object>, StoreError> {
         let path = self.path(key)?;
         self.work(move |own| {
-            let Some((file, size)) = own.open(&path, Call::Get)? else { return Ok(None) };
+            let Some((file, size)) = own.open(&path, Call::Get)? else {
+                return own.is_still_there(Call::Get).map(|()| None);
+            };
             let too_large = || StoreError::new(Fault::TooLarge, format!("{} has over {limit} bytes", path.display()));
             let room = usize::try_from(size).ok().filter(|size| *size <= limit).ok_or_else(too_large)?;
             let mut bytes = Vec::with_capacity(room);
@@ -228,6 +249,9 @@ impl Store for Filesystem {
         let path = self.path(key)?;
         self.work(move |own| {
             let found = own.open(&path, Call::Head)?;
+            if found.is_none() {
+                own.is_still_there(Call::Head)?;
+            }
             Ok(found.map(|(_, size)| Head { size, version_id: None, storage_class: None, meta: own.meta(&path) }))
         })
         .await
@@ -238,6 +262,17 @@ impl Store for Filesystem {
         self.work(move |own| own.sync_folders(&path).map_err(|e| own.fault(Call::Put, &path, &e))).await
     }
 
+    fn rely_on(&self, key: &str) {
+        if let Ok(path) = self.path(key) {
+            let _ = self.mark.set(path);
+        }
+    }
+
+    /// Files have none.
+    async fn keeps_checksum(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn list(&self, what: &List<'_>) -> Result<Page, StoreError> {
         let (prefix, after) = (what.prefix.to_owned(), what.token.or(what.after).unwrap_or_default().to_owned());
         let folders = what.folders;
@@ -245,7 +280,9 @@ impl Store for Filesystem {
             fs::read_dir(own.root.as_path()).map_err(|e| own.fault(Call::List, &own.root, &e))?;
             let mut walk = Walk { own, prefix: &prefix, after: &after, folders, page: Page::default(), count: 0 };
             walk.folder(&own.root, "")?;
-            Ok(walk.page)
+            // What went away on the way has made it a list of less.
+            let page = walk.page;
+            own.is_still_there(Call::List).map(|()| page)
         })
         .await
     }

@@ -104,21 +104,22 @@ pub trait Store: Send + Sync {
     async fn list(&self, what: &List<'_>) -> Result<Page, StoreError>;
 
     /// Makes sure that an object that is there, and that no put of ours has just created, outlives a crash of the store's
-    /// machine. A bucket's answer says that already.
+    /// machine. A bucket's answer says that already. Without a default, as what follows: a store that wraps another would
+    /// forget it.
     ///
     /// # Errors
     /// It may be gone after a crash.
-    async fn settle(&self, _key: &str) -> Result<(), StoreError> {
-        Ok(())
-    }
+    async fn settle(&self, key: &str) -> Result<(), StoreError>;
+
+    /// This object has been seen and nothing of ours deletes it. A place that can be swapped under us, as a folder whose
+    /// volume goes away, shows by it that it is still the same: without it nothing is put, and nothing counts as missing.
+    fn rely_on(&self, key: &str);
 
     /// Whether the store has a checksum of its own of an object: then it has checked what it was sent, and can check later.
     ///
     /// # Errors
     /// It can't be asked.
-    async fn keeps_checksum(&self, _key: &str) -> Result<bool, StoreError> {
-        Ok(false)
-    }
+    async fn keeps_checksum(&self, key: &str) -> Result<bool, StoreError>;
 
     /// The same store, used as one that doesn't honour the condition of a put that may not replace anything: it is looked
     /// first whether something is there, and the put goes without the condition. `None` where the condition is always kept.

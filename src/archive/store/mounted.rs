@@ -21,6 +21,12 @@ pub fn apart_from(root: &Path, folder: &Path) -> Result<(), StoreError> {
     Err(StoreError::new(Fault::NotMounted, text))
 }
 
+/// What was stored in a folder isn't there any more.
+pub fn gone(folder: &Path) -> StoreError {
+    let text = format!("{} has nothing of what was stored there: is the volume mounted?", folder.display());
+    StoreError::new(Fault::NotMounted, text)
+}
+
 /// The probe of this day must still be there: nothing of ours deletes.
 ///
 /// # Errors

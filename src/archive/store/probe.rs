@@ -44,25 +44,27 @@ pub async fn probe(
     let date = now.get().strftime("%Y-%m-%d").to_string();
     let key = location.layout.probe(&date);
     let body = Bytes::from(format!("unstick probes this location once a day: {date}\n"));
-    let (first, second) = puts(store, &key, &body).await?;
+    let (created, second) = puts(store, &key, &body).await?;
     let Some(read) = store.get(&key, 4 << 10).await? else {
         return Err(StoreError::new(Fault::Other, format!("what was written to {key} can't be read yet")));
     };
     if read.bytes != body {
         return Err(StoreError::new(Fault::Corrupt, format!("what was written to {key} reads as something else")));
     }
-    let fresh = matches!(first, Put::Created { .. });
-    let versions = [Some(&first), second.as_ref()]
+    let fresh = matches!(created, Put::Created { .. });
+    let versions = [Some(&created), second.as_ref()]
         .into_iter()
         .any(|put| matches!(put, Some(Put::Created { version_id: Some(_) })));
     // Lists are for the catalogue: not to be allowed to list is found out here, not when somebody looks for a run.
     store.list(&List { prefix: &key, ..List::default() }).await?;
     // Nothing hangs on it: our own digest is what is compared. A store that can't be asked so has none.
     let checksums = store.keeps_checksum(&key).await.unwrap_or(false);
+    // From here on each call looks for it: a volume that goes away between two probes is noticed by the next call.
+    store.rely_on(&first.map_or(key, |first| location.layout.probe(first)));
     Ok(Probed {
         identity,
         capabilities: Capabilities {
-            conditional_put: second == Some(Put::Exists) && (fresh || matches!(first, Put::Exists)),
+            conditional_put: second == Some(Put::Exists) && (fresh || matches!(created, Put::Exists)),
             checksums,
             versioning: versions || read.version_id.is_some(),
         },

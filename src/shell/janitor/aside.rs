@@ -181,6 +181,10 @@ impl Store for Pausing {
         self.0.settle(key).await
     }
 
+    fn rely_on(&self, key: &str) {
+        self.0.rely_on(key);
+    }
+
     async fn keeps_checksum(&self, key: &str) -> Result<bool, StoreError> {
         tokio::task::yield_now().await;
         self.0.keeps_checksum(key).await

@@ -37,17 +37,23 @@ impl Open {
 
     /// Writes the lines that wait as one batch for each day and namespace; what can't be written waits on.
     pub async fn flush(&self, now: Time) {
+        if let Err(error) = self.write_lines(now).await {
+            let (location, lines) = (&self.location.name, self.rows.len());
+            tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
+        }
+    }
+
+    /// The same, for who wants to know.
+    ///
+    /// # Errors
+    /// They wait on.
+    pub async fn write_lines(&self, now: Time) -> Result<(), StoreError> {
         let mut taken = Taken { rows: &self.rows, lines: self.rows.take() };
-        if taken.lines.is_empty() {
-            return;
+        if !taken.lines.is_empty() {
+            append(&*self.store, &self.location.layout, &taken.lines, now).await?;
+            taken.lines.clear();
         }
-        match append(&*self.store, &self.location.layout, &taken.lines, now).await {
-            Ok(()) => taken.lines.clear(),
-            Err(error) => {
-                let (location, lines) = (&self.location.name, taken.lines.len());
-                tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
-            }
-        }
+        Ok(())
     }
 
     /// Size of the archive that a hint names, if its manifest says that it is of this run.

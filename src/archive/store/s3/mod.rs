@@ -255,6 +255,13 @@ impl Store for S3 {
         }))
     }
 
+    async fn settle(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// A bucket's name stands for one bucket.
+    fn rely_on(&self, _: &str) {}
+
     async fn keeps_checksum(&self, key: &str) -> Result<bool, StoreError> {
         let asked =
             self.client.head_object().bucket(&self.settings.bucket).key(key).checksum_mode(ChecksumMode::Enabled);

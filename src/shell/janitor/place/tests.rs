@@ -146,6 +146,16 @@ impl Store for Bucket {
         Ok(Page::default())
     }
 
+    async fn settle(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn rely_on(&self, _: &str) {}
+
+    async fn keeps_checksum(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     fn without_condition(&self) -> Option<Arc<dyn Store>> {
         Some(Arc::new(Self { plain: true, ..self.clone() }))
     }

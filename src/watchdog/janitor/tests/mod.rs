@@ -13,6 +13,7 @@ mod parting;
 mod planned;
 mod said;
 mod sooner;
+mod stuck;
 mod vanished;
 
 use jiff::Timestamp;

@@ -75,9 +75,14 @@ impl S3Server {
 
     /// Every version of every object, sorted; in a versioned bucket two for one key mean that it was overwritten.
     pub async fn versions(&self, bucket: &str) -> Result<Vec<Version>> {
+        self.versions_below(bucket, "").await
+    }
+
+    /// Every version whose key begins so.
+    pub async fn versions_below(&self, bucket: &str, prefix: &str) -> Result<Vec<Version>> {
         let (mut found, mut key, mut id) = (Vec::new(), None, None);
         loop {
-            let asked = self.client().list_object_versions().bucket(bucket);
+            let asked = self.client().list_object_versions().bucket(bucket).prefix(prefix);
             let page = asked.set_key_marker(key.take()).set_version_id_marker(id.take()).send().await?;
             let of = |key: Option<&str>, id: Option<&str>, delete_marker| Version {
                 key: key.unwrap_or_default().to_owned(),
