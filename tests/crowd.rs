@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use unstick::api::incident::IncidentState;
-use unstick::shell::client::Target;
+use unstick::shell::kubeconfig::Target;
 use unstick::shell::run::{Options, run};
 use unstick::shell::writer::Limit;
 use unstick::watchdog::input::Config;

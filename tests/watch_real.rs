@@ -9,7 +9,8 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind,
 use serde_json::json;
 use tokio::sync::mpsc::Receiver;
 use unstick::api::workflow::EventKind;
-use unstick::shell::client::{self, Clients, Target};
+use unstick::shell::client::{self, Clients};
+use unstick::shell::kubeconfig::Target;
 use unstick::shell::watch::{Fault, Feed, WatchConfig, watch};
 use unstick_bed::{Bed, Options};
 

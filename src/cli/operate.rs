@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 
 use super::run::{LogFormat, RunArgs};
 use crate::api::workflow::Secs;
-use crate::shell::client::Target;
+use crate::shell::kubeconfig::Target;
 use crate::shell::logging;
 use crate::shell::run::{Options, run as operate};
 use crate::watchdog::input::Config;

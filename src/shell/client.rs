@@ -1,6 +1,5 @@
 //! Clients of the API server: one that watches, one that writes. Both pass the choke point.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use http_body_util::BodyExt as _;
 use hyper_timeout::TimeoutConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ClientBuilder, ConfigExt as _, DynBody};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::util::BoxService;
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
@@ -19,14 +17,8 @@ use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 use super::choke::{Choke, Reach};
 use super::clock::ServerClock;
 use super::gathered::Gathering;
+use super::kubeconfig::Target;
 use super::traffic::Traffic;
-
-/// Where the cluster is.
-#[derive(Clone, Debug, Default)]
-pub struct Target {
-    pub kubeconfig: Option<PathBuf>,
-    pub context: Option<String>,
-}
 
 pub struct Clients {
     /// Reads without a time limit: a watch may be silent for a minute.
@@ -51,7 +43,7 @@ const GATHER: Duration = Duration::from_millis(10);
 /// # Errors
 /// No cluster is configured, or its configuration can't be read.
 pub async fn connect(target: &Target) -> anyhow::Result<Clients> {
-    build(config(target).await?)
+    build(target.config().await?)
 }
 
 /// Makes the clients of one configuration. Must be called within a tokio runtime.
@@ -103,17 +95,4 @@ fn stack(config: &Config, gather: Duration) -> anyhow::Result<Stack> {
         .service(client)
         .map_response(|answer| answer.map(|body| Box::new(body.map_err(BoxError::from)) as Box<DynBody>))
         .boxed())
-}
-
-async fn config(target: &Target) -> anyhow::Result<Config> {
-    let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
-    if let Some(path) = &target.kubeconfig {
-        let read =
-            Kubeconfig::read_from(path).with_context(|| format!("kubeconfig {} can't be read", path.display()))?;
-        return Config::from_custom_kubeconfig(read, &options).await.context("the kubeconfig can't be used");
-    }
-    if target.context.is_some() {
-        return Config::from_kubeconfig(&options).await.context("the kubeconfig can't be used");
-    }
-    Config::infer().await.context("no cluster is configured: give --kubeconfig, or run in a pod with a service account")
 }

@@ -15,6 +15,7 @@ pub mod gathered;
 pub mod http;
 pub mod janitor;
 mod jobs;
+pub mod kubeconfig;
 pub mod lease;
 pub mod logging;
 pub mod looping;

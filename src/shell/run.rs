@@ -11,10 +11,11 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::client::{Target, connect};
+use super::client::connect;
 use super::door::{Door, Limits};
 use super::ears::Heard;
 use super::http::{self, Ask};
+use super::kubeconfig::Target;
 use super::lease::{self, LeaseOptions};
 use super::looping::Loop;
 use super::watch::WatchConfig;

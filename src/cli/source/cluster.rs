@@ -1,15 +1,12 @@
 //! Reading from an API server: plain requests, so that nothing has to be installed there, and the server's clock.
 
 use std::cell::Cell;
-use std::error::Error as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +15,7 @@ use thiserror::Error;
 
 use crate::api::percent::encode;
 use crate::cli::args::Global;
+use crate::shell::kubeconfig::{NoCluster, Target};
 
 /// Objects a page of a list has: one page is all that is ever held.
 const PAGE: usize = 50;
@@ -68,7 +66,7 @@ struct PageMeta {
 impl Cluster {
     /// Reads the kubeconfig (or the service account of a pod) and prepares a client; asks nothing yet.
     pub async fn open(global: &Global, as_whom: Option<Impersonate>) -> anyhow::Result<Self> {
-        let mut config = config(global.kubeconfig.clone(), global.context.clone()).await?;
+        let mut config = config(global).await?;
         config.connect_timeout = Some(Duration::from_secs(10));
         config.read_timeout = Some(Duration::from_mins(1));
         if let Some(whom) = as_whom {
@@ -172,34 +170,15 @@ impl Cluster {
     }
 }
 
-async fn config(kubeconfig: Option<PathBuf>, context: Option<String>) -> anyhow::Result<Config> {
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    if let Some(path) = kubeconfig {
-        let file = Kubeconfig::read_from(&path).map_err(|error| anyhow!(said(&error)))?;
-        let config = Config::from_custom_kubeconfig(file, &options).await;
-        return config.map_err(|error| anyhow!("can't use {}: {}", path.display(), said(&error)));
-    }
-    if options.context.is_some() {
-        let config = Config::from_kubeconfig(&options).await;
-        return config.map_err(|error| anyhow!("can't use the kubeconfig: {}", said(&error)));
-    }
-    Config::infer().await.map_err(|error| {
-        let cause = error.source().and_then(|e| e.downcast_ref::<KubeconfigError>());
-        let why = cause.map_or_else(|| error.to_string(), said);
-        anyhow!(
+async fn config(global: &Global) -> anyhow::Result<Config> {
+    let target = Target { kubeconfig: global.kubeconfig.clone(), context: global.context.clone() };
+    target.config().await.map_err(|error| match error {
+        NoCluster::Unusable(why) => anyhow!(why),
+        NoCluster::NotFound(why) => anyhow!(
             "no cluster: {why}; name one with --kubeconfig or $KUBECONFIG (stuck, explain and plan read saved \
              workflows too, with -f)"
-        )
+        ),
     })
-}
-
-/// Once: kube's own texts have their cause in them, and name it as a cause besides.
-fn said(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::ReadConfig(cause, path) => format!("can't read {}: {cause}", path.display()),
-        // What follows shows lines of the file, which has keys in it.
-        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
-    }
 }
 
 /// The innermost cause: the outer ones say "error trying to connect" over and over.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::shell::client::{Target, build};
+use crate::shell::client::build;
+use crate::shell::kubeconfig::Target;
 use crate::shell::run::Options;
 use crate::watchdog::input::Config;
 use crate::watchdog::janitor::Place;
