@@ -264,6 +264,14 @@ fn a_volume_that_goes_away_is_noticed_by_the_next_call() {
         assert_eq!(wait(own.settle(&first.key)).unwrap_err().kind, wanted);
         assert_eq!(wait(own.list(&List::default())).unwrap_err().kind, wanted);
         if empty {
+            // What a write that was under way has left there proves nothing.
+            let left = root.join(&first.key);
+            fs::create_dir_all(left.parent().unwrap()).unwrap();
+            fs::copy(away.join(&first.key), &left).unwrap();
+            assert_eq!(verified(&own, &root), Err(wanted.reason()));
+            assert_eq!(wait(own.head(&first.key)).unwrap_err().kind, wanted);
+            fs::remove_dir_all(&root).unwrap();
+            fs::create_dir(&root).unwrap();
             assert_eq!(files(&root), [""; 0]);
             assert!(refused.message.ends_with("is the volume mounted?"), "{refused}");
             fs::remove_dir(&root).unwrap();

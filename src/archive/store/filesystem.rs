@@ -240,6 +240,8 @@ impl Store for Filesystem {
             if read.map_err(|e| own.fault(Call::Get, &path, &e))? > limit {
                 return Err(too_large());
             }
+            // What lies in the empty folder below the volume is no proof of anything.
+            own.is_still_there(Call::Get)?;
             Ok(Some(Object { bytes: bytes.into(), version_id: None, storage_class: None, meta: own.meta(&path) }))
         })
         .await
@@ -249,9 +251,7 @@ impl Store for Filesystem {
         let path = self.path(key)?;
         self.work(move |own| {
             let found = own.open(&path, Call::Head)?;
-            if found.is_none() {
-                own.is_still_there(Call::Head)?;
-            }
+            own.is_still_there(Call::Head)?;
             Ok(found.map(|(_, size)| Head { size, version_id: None, storage_class: None, meta: own.meta(&path) }))
         })
         .await

@@ -25,8 +25,9 @@ pub struct Probed {
     pub day: String,
 }
 
-/// Probes a location, with a store that asks for the condition: puts the object of the day unless it is there, puts it again and expects to be refused, reads and
-/// compares. `first`: the day of the first probe of this place; a folder must still have it.
+/// Probes a location, with a store that asks for the condition: puts the object of the day unless it is there, puts it again
+/// and expects to be refused, reads and compares. `first`: the day of the first probe of this place; a folder must still have
+/// it. A location whose `conditional_put` is false is known not to take the condition; it is asked for all the same.
 ///
 /// # Errors
 /// Something that archiving needs doesn't work.
@@ -44,7 +45,7 @@ pub async fn probe(
     let date = now.get().strftime("%Y-%m-%d").to_string();
     let key = location.layout.probe(&date);
     let body = Bytes::from(format!("unstick probes this location once a day: {date}\n"));
-    let (created, second) = puts(store, &key, &body).await?;
+    let (created, second) = puts(store, &key, &body, !location.conditional_put).await?;
     let Some(read) = store.get(&key, 4 << 10).await? else {
         return Err(StoreError::new(Fault::Other, format!("what was written to {key} can't be read yet")));
     };
@@ -72,15 +73,21 @@ pub async fn probe(
     })
 }
 
-/// The first put and, unless the store refuses to be asked so, a second that it has to refuse.
-async fn puts(store: &dyn Store, key: &str, body: &Bytes) -> Result<(Put, Option<Put>), StoreError> {
+/// The first put and, unless the store refuses to be asked so, a second that it has to refuse. `known`: it is known not to
+/// take the condition.
+async fn puts(store: &dyn Store, key: &str, body: &Bytes, known: bool) -> Result<(Put, Option<Put>), StoreError> {
     match put(store, key, body).await {
         Ok(first) => Ok((first, Some(put(store, key, body).await?))),
         // Is it the condition that it doesn't take (501, or 400)? Then it takes the same without it.
         Err(error) if matches!(error.kind, Fault::Unsupported | Fault::Invalid) => {
             let plain = store.without_condition().ok_or_else(|| error.clone())?;
-            // Where that is no better, the first answer is the one to be shown.
-            Ok((put(&*plain, key, body).await.map_err(|_| error)?, None))
+            match put(&*plain, key, body).await {
+                // That the object of the day is there proves no put: a tag or a key that it refuses looks the same.
+                Ok(Put::Exists) if !known => Err(error),
+                Ok(put) => Ok((put, None)),
+                // No better: the first answer is the one to be shown.
+                Err(_) => Err(error),
+            }
         }
         Err(error) => Err(error),
     }

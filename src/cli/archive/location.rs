@@ -116,6 +116,13 @@ pub async fn mounted(object: &ArchiveLocation, store: &dyn Store, location: &Loc
     as_before.map_err(|error| anyhow!("ArchiveLocation {}: {}", named(object), told(&error)))
 }
 
+/// A store that is known not to take the condition of a put is used without it.
+pub fn as_known(object: &ArchiveLocation, store: Arc<dyn Store>) -> Arc<dyn Store> {
+    let known = object.status.as_ref().and_then(|status| status.capabilities.as_ref());
+    let plain = if known.is_some_and(|c| !c.conditional_put) { store.without_condition() } else { None };
+    plain.unwrap_or(store)
+}
+
 /// The keys below it.
 pub fn layout(object: &ArchiveLocation) -> anyhow::Result<Layout> {
     let location = connect::location_of(object, "", true).map_err(|e| unopened(object, &e))?;

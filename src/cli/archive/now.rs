@@ -229,12 +229,7 @@ async fn target(
     let status = object.status.as_ref().and_then(|s| s.capabilities.as_ref());
     let location = connect::location_of(&object, cluster_name, status.is_some_and(|c| c.conditional_put));
     let location = location.map_err(|e| location::unopened(&object, &e))?;
-    let mut store = location::open(cluster, &object, &args.reach, err).await?;
-    if status.is_some_and(|c| !c.conditional_put)
-        && let Some(plain) = store.without_condition()
-    {
-        store = plain;
-    }
+    let store = location::as_known(&object, location::open(cluster, &object, &args.reach, err).await?);
     location::mounted(&object, &*store, &location).await?;
     let (name, place) = (Some(named(&object).to_owned()), object.spec.bucket().to_owned());
     Ok(Target { store, location, name, place })

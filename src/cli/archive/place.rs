@@ -10,12 +10,14 @@ use clap::Args;
 
 use super::expiry::OF_A_BUCKET;
 use super::location;
+use crate::api::archive_location::ArchiveLocation;
 use crate::archive::key::Layout;
 use crate::archive::store::filesystem::Filesystem;
 use crate::archive::store::s3::{Limits, S3, S3Settings};
 use crate::archive::store::{Fault, Store, StoreError};
 use crate::cli::args::{Global, duration};
 use crate::cli::source::cluster::Cluster;
+use crate::shell::janitor::connect;
 
 /// What they stand under in help texts.
 pub const PLACE: &str = "Place";
@@ -75,23 +77,38 @@ pub fn is_name(location: &str) -> bool {
 impl PlaceArgs {
     /// Prepares the store; asks a cluster only for an `ArchiveLocation`.
     pub async fn open(&self, global: &Global, err: &mut dyn Write) -> anyhow::Result<Place> {
-        let mut place = self.opened(global, err).await?;
-        place.expires_after = self.expires_after.or(place.expires_after);
+        Ok(self.opened(global, err).await?.0)
+    }
+
+    /// The same to write there: an `ArchiveLocation` of a folder must still be what the operator has seen.
+    pub async fn open_to_write(&self, global: &Global, err: &mut dyn Write) -> anyhow::Result<Place> {
+        let (place, object) = self.opened(global, err).await?;
+        if let Some(object) = object {
+            let location = connect::location_of(&object, "", true).map_err(|e| location::unopened(&object, &e))?;
+            location::mounted(&object, &*place.store, &location).await?;
+        }
         Ok(place)
     }
 
-    async fn opened(&self, global: &Global, err: &mut dyn Write) -> anyhow::Result<Place> {
+    async fn opened(&self, global: &Global, err: &mut dyn Write) -> anyhow::Result<(Place, Option<ArchiveLocation>)> {
+        let (mut place, object) = self.found(global, err).await?;
+        place.expires_after = self.expires_after.or(place.expires_after);
+        Ok((place, object))
+    }
+
+    async fn found(&self, global: &Global, err: &mut dyn Write) -> anyhow::Result<(Place, Option<ArchiveLocation>)> {
         if !is_name(&self.location) {
-            return self.reach.open(&self.location).await;
+            return Ok((self.reach.open(&self.location).await?, None));
         }
         let cluster = Cluster::open(global, None).await.with_context(|| {
             format!("--location {} names an ArchiveLocation (a folder would be ./{0})", self.location)
         })?;
         let object = location::read(&cluster, &self.location).await?;
-        let store = location::open(&cluster, &object, &self.reach, err).await?;
+        let store = location::as_known(&object, location::open(&cluster, &object, &self.reach, err).await?);
         let layout = location::layout(&object)?;
         let expires_after = object.spec.s3.as_ref().map(|_| OF_A_BUCKET);
-        Ok(Place { store, layout, bucket: object.spec.s3.map(|s3| s3.bucket), expires_after })
+        let bucket = object.spec.s3.as_ref().map(|s3| s3.bucket.clone());
+        Ok((Place { store, layout, bucket, expires_after }, Some(object)))
     }
 }
 

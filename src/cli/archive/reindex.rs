@@ -24,7 +24,7 @@ pub struct ReindexArgs {
 }
 
 pub(super) async fn run(args: &ReindexArgs, global: &Global, io: &mut Io<'_>) -> anyhow::Result<Reindexed> {
-    let place = args.place.open(global, io.err).await?;
+    let place = args.place.open_to_write(global, io.err).await?;
     let bar = bar("manifests", None, io);
     let expires_after = place.expires_after.and_then(|d| d.try_into().ok());
     let terms = Terms { now: Time::new(Timestamp::now()), expires_after };

@@ -72,16 +72,18 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
     tokio::spawn(async move {
         let name = object.metadata.name.clone().unwrap_or_default();
         let every = object.spec.probe_every.seconds().and_then(|s| u64::try_from(s).ok()).unwrap_or(3600);
-        let mut status = object.status.clone().unwrap_or_default();
+        let mut written = object.status.clone().unwrap_or_default();
+        // Also what could not be written is known: above all which probe was the first.
+        let mut status = written.clone();
         let mut open: Option<Arc<Open>> = None;
         let mut resolved = String::new();
         loop {
             let found = attempt(&object, &status, &opening, open.take()).await;
             let ready = found.reason == LocationReason::Probed;
-            let next = said(&object, &status, &found, &opening);
-            if next != status {
-                match write(&opening.act, &name, &next).await {
-                    Ok(()) => status = next,
+            status = said(&object, &status, &found, &opening);
+            if status != written {
+                match write(&opening.act, &name, &status).await {
+                    Ok(()) => written = status.clone(),
                     Err(error) => tracing::warn!(location = name, %error, "the status of a location can't be written"),
                 }
             }
@@ -173,7 +175,10 @@ async fn attempt(
             Err((reason, message)) => return Found { reason, message, ..found },
         },
     };
-    let location = match location_of(object, &opening.cluster, true) {
+    // Whether it is known not to take the condition of a put.
+    let plain = before.fingerprint == found.fingerprint.as_str()
+        && before.capabilities.as_ref().is_some_and(|known| !known.conditional_put);
+    let location = match location_of(object, &opening.cluster, !plain) {
         Ok(location) => location,
         Err((reason, message)) => return Found { reason, message, ..found },
     };

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! A mark proves nothing (I1): until the store has been asked, nothing is said. While it can't be asked, it is asked again.
+//! A mark of a place that is no location any more can't be looked at: such a run counts as lost.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -125,6 +126,10 @@ impl Watchdog {
     pub(super) fn question_ended(&mut self, ticket: JobTicket, outcome: &Outcome, now: Secs) {
         if let Some(question) = self.janitor.vanished.archiving.remove(&ticket) {
             match outcome {
+                Outcome::Kept(kept) if !kept.already => {
+                    self.tally.add("unstick_archived_runs_total", &[&question.label], 1);
+                    self.tally.add("unstick_archived_bytes_total", &[], kept.stored_bytes);
+                }
                 Outcome::Kept(_) => {}
                 _ => self.wonder(question, now),
             }

@@ -111,14 +111,7 @@ impl Watchdog {
                 Task::Archive { location: rule.location, redaction: rule.redaction, events: rule.events, stuck_seconds }
             }
             Verdict::Confirm(mark) => Task::Confirm { location: self.location_of(entry)?, mark },
-            Verdict::Examine => {
-                let task = self.examination(entry)?;
-                // Whoever was past its time when it was first seen, or when its policy changed, hears of it now.
-                if let Some(due) = self.due_of(slot, entry) {
-                    self.say(slot, &Say::Scheduled(due), now);
-                }
-                task
-            }
+            Verdict::Examine => self.examination(entry)?,
         };
         self.start(slot, task)
     }
@@ -228,7 +221,7 @@ impl Watchdog {
         let Some(entry) = self.janitor.entries.get_mut(&slot) else { return };
         entry.failures = 0;
         let (bytes, already, finished) = (kept.stored_bytes, kept.already, entry.run.finished);
-        let confirmed = matches!(entry.stage, Stage::Marked);
+        let confirmed = already && matches!(entry.stage, Stage::Marked) && entry.run.mark.is_some();
         entry.stage = Stage::Kept(Box::new(kept));
         let label = self.policies.get(entry.policy).map(|p| p.label.clone());
         self.unblock(slot);
@@ -311,6 +304,10 @@ impl Watchdog {
         };
         self.janitor.spent.entry(key).or_default().take(budget.as_ref(), now);
         self.janitor.deleting.insert(entry.run.run.uid);
+        // Whoever was past its time when it was first seen, or when its policy changed, hears of it now.
+        if let Some(due) = self.due_of(slot, &entry) {
+            self.say(slot, &Say::Scheduled(due), now);
+        }
         self.start(
             slot,
             Task::Delete {

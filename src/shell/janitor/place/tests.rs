@@ -182,9 +182,9 @@ async fn a_store_without_the_condition_is_used_without_it_and_says_so() {
         let bucket = Bucket { honours, plain: false, objects: Arc::default(), fingerprint: own };
         let location = location_of(&object, "default", true).unwrap();
         let mut open = Arc::new(Open::new(Arc::new(bucket), location, &opening.shelf));
+        let mut before = ArchiveLocationStatus::default();
         // Also when it is tried again.
         for _ in 0..2 {
-            let before = ArchiveLocationStatus::default();
             let found = attempt(&object, &before, &opening, Some(open)).await;
             let status = said(&object, &before, &found, &opening);
             let (ready, known) = (&status.conditions[0], status.capabilities.clone().unwrap().conditional_put);
@@ -194,7 +194,11 @@ async fn a_store_without_the_condition_is_used_without_it_and_says_so() {
             open = found.open.unwrap();
             assert_eq!((open.location.conditional_put, open.store.looks_first()), (known, !known), "{honours:?}");
             assert!(!open.asking.looks_first(), "the next probe asks again");
+            before = status;
         }
+        // What was put when nothing was known of it may have been put by anybody: that it is there proves no put.
+        let unknown = attempt(&object, &ArchiveLocationStatus::default(), &opening, Some(open)).await;
+        assert_eq!(unknown.reason == LocationReason::Probed, honours.is_some(), "{:?} {}", honours, unknown.message);
     }
 }
 

@@ -91,7 +91,13 @@ fn what_happens_between_the_question_and_the_answer_counts() {
         let mut live = one.clone();
         change(&mut live);
         let proof = Some(Box::new(stage.proof(&one)));
+        stage.said();
         assert!(stage.ended(&job, Outcome::Examined(Box::new(live_of(&live)), proof)).is_none(), "{name}");
+        let said = stage.said();
+        assert!(
+            said.iter().all(|(reason, ..)| reason.as_str() != "DeletionScheduled"),
+            "{name}: it stays, but {said:?}"
+        );
     }
     // The control.
     let mut stage = Stage::enforcing();

@@ -5,7 +5,7 @@ use crate::watchdog::effect::Op;
 
 impl Stage {
     /// Events that wait: reason, kind of what they are about, text.
-    fn said(&mut self) -> Vec<(String, String, String)> {
+    pub(super) fn said(&mut self) -> Vec<(String, String, String)> {
         let mut said = Vec::new();
         while let Some(write) = self.watchdog.next_write(instant(T0 + self.now)) {
             if let Op::Event(note) = write.op {
@@ -15,7 +15,7 @@ impl Stage {
         said
     }
 
-    fn reasons(&mut self) -> Vec<String> {
+    pub(super) fn reasons(&mut self) -> Vec<String> {
         self.said().into_iter().map(|(reason, kind, _)| format!("{reason} {kind}")).collect()
     }
 }
@@ -97,10 +97,11 @@ fn a_run_that_is_past_its_time_when_first_seen_is_said_to_go_before_it_goes() {
     stage.see(&one);
     stage.archive(&one);
     let job = stage.job().expect("an examination");
-    let said = stage.said();
-    assert_eq!(said.iter().map(|(r, k, _)| format!("{r} {k}")).collect::<Vec<_>>(), EACH[..4], "before the delete");
-    assert_eq!(said[2].2, format!("to be deleted now: its time to live was over at {}", instant(T0 + 120)));
+    assert_eq!(stage.reasons(), EACH[..2], "whether it goes isn't known yet");
     let delete = stage.examined(&job, &one, true).expect("a delete");
+    let said = stage.said();
+    assert_eq!(said.iter().map(|(r, k, _)| format!("{r} {k}")).collect::<Vec<_>>(), EACH[2..4], "before the delete");
+    assert_eq!(said[0].2, format!("to be deleted now: its time to live was over at {}", instant(T0 + 120)));
     stage.ended(&delete, Outcome::Deleted);
     assert_eq!(stage.reasons(), EACH[4..]);
 }
