@@ -20,7 +20,7 @@ mod world;
 
 use proptest::prelude::*;
 
-use model::{LONGEST, act};
+use model::{Act, LONGEST, State, act};
 use run::Run;
 
 fn config(cases: u32) -> ProptestConfig {
@@ -60,4 +60,19 @@ proptest! {
     fn nothing_that_comes_in_panics_or_keeps_it_busy(inputs in prop::collection::vec(whatever::any_input(), 1..60)) {
         whatever::survives(&inputs);
     }
+}
+
+/// Found by the one above: the policy's status went on saying that it governs nothing.
+#[test]
+fn a_finished_run_that_runs_again_is_counted_again() {
+    let mut run = Run::new(100);
+    let ended = Act::Turn { number: 0, state: State::Ended as usize, heard: false };
+    let ignored = Act::Turn { number: 0, state: State::Ignored as usize, heard: false };
+    for act in [ended, Act::Policy { which: 1, form: 0 }, Act::Pass(10), ignored] {
+        run.act(&act);
+    }
+    run.last_fault();
+    run.world.run_to(run.world.now + 2 * LONGEST);
+    run.everything_is_said();
+    run.a_restart_writes_nothing();
 }

@@ -75,7 +75,8 @@ impl Watchdog {
             Some(old) => (facts.is_finished() && !old.is_finished(), false),
             None => (facts.is_finished(), true),
         };
-        let moved = old.is_some_and(|old| old.line != facts.line);
+        // A retry counts too: policies say how many unfinished ones they govern.
+        let moved = old.is_some_and(|old| old.line != facts.line || (old.is_finished() && !facts.is_finished()));
         self.took_up(old_slot, &facts);
         self.stop_waiting(old_slot, &facts);
         if self.leading && self.synced && facts.is_finished() && !facts.completion_counted {
