@@ -63,8 +63,8 @@ bench: ## measure the program as it ships against the limits; exits 1 on a miss
 
 generate: crds docs deploy ## write all generated files anew
 
-crds: ## crds/ from the Rust types
-	UPDATE=1 $(CARGO) test --locked --package unstick --test crds the_files_are_current
+crds: ## crds/ and src/api/schema/kinds.json from the Rust types
+	UPDATE=1 $(CARGO) test --locked --package unstick --test crds current
 
 docs: ## docs/metrics.md, docs/cli.md and alerts/prometheusrule.yaml from their sources
 	UNSTICK_UPDATE=1 $(CARGO) test --locked --package unstick --test assets

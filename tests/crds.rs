@@ -94,9 +94,10 @@ fn the_kinds_at_hand_are_current() {
     if std::env::var_os("UPDATE").is_some() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api/schema/kinds.json");
         std::fs::write(path, &text).unwrap();
-    } else {
-        assert!(text == tree::TEXT, "src/api/schema/kinds.json is stale: run UPDATE=1 cargo test --test crds");
+        // What is compiled in is that of before.
+        return;
     }
+    assert!(text == tree::TEXT, "src/api/schema/kinds.json is stale: run UPDATE=1 cargo test --test crds");
     for (kind, schema) in &kinds {
         assert_eq!(tree::of(kind), Some(schema), "{kind}");
     }

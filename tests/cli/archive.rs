@@ -45,19 +45,24 @@ pub fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
+/// The place of `store`, as that of runs of this cluster.
+pub fn location_of(store: &Filesystem, cluster: &str) -> Location {
+    Location {
+        name: "main".into(),
+        kind: LocationKind::Filesystem,
+        layout: Layout::new(PREFIX).unwrap(),
+        fingerprint: store.fingerprint().clone(),
+        cluster: cluster.into(),
+        conditional_put: true,
+    }
+}
+
 impl Shelf {
     /// Three runs of two namespaces; the catalogue knows of them, and that one was deleted.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Filesystem::new(folder.path(), PREFIX);
-        let location = Location {
-            name: "main".into(),
-            kind: LocationKind::Filesystem,
-            layout: Layout::new(PREFIX).unwrap(),
-            fingerprint: store.fingerprint().clone(),
-            cluster: "prod-eu".into(),
-            conditional_put: true,
-        };
+        let location = location_of(&store, "prod-eu");
         let rules = Redaction::default();
         let now = serde_json::from_value("2026-11-22T08:00:00Z".into()).unwrap();
         let options = KeepOptions { rules: &rules, events: None, now, stuck_seconds: None };

@@ -7,14 +7,12 @@ use serde_json::Value;
 use unstick::archive::catalogue::generation::append;
 use unstick::archive::catalogue::row::{Deletion, Row};
 use unstick::archive::keep::{KeepOptions, Kept, keep};
-use unstick::archive::key::Layout;
 use unstick::archive::redaction::Redaction;
 use unstick::archive::store::filesystem::Filesystem;
-use unstick::archive::store::{Location, LocationKind, Store as _};
 use unstick::cli::Exit;
 use unstick::cli::screen::Screen;
 
-use crate::archive::{PREFIX, live, wait};
+use crate::archive::{PREFIX, live, location_of, wait};
 use crate::stage::{Ran, golden, run, terminal};
 
 /// Archives of 2016, whose time is over, and one of 2026.
@@ -29,14 +27,7 @@ impl Old {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Filesystem::new(folder.path(), PREFIX);
-        let location = Location {
-            name: "main".into(),
-            kind: LocationKind::Filesystem,
-            layout: Layout::new(PREFIX).unwrap(),
-            fingerprint: store.fingerprint().clone(),
-            cluster: "prod-eu".into(),
-            conditional_put: true,
-        };
+        let location = location_of(&store, "prod-eu");
         let rules = Redaction::default();
         let kept = |name: &str, year: &str| {
             let now = serde_json::from_value(format!("{year}-11-22T08:00:00Z").into()).unwrap();

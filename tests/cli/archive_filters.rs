@@ -5,14 +5,12 @@ use std::fs;
 use serde_json::Value;
 use unstick::archive::catalogue::generation::append;
 use unstick::archive::keep::{KeepOptions, Kept, keep};
-use unstick::archive::key::Layout;
 use unstick::archive::redaction::Redaction;
 use unstick::archive::store::filesystem::Filesystem;
-use unstick::archive::store::{Location, LocationKind, Store as _};
 use unstick::cli::Exit;
 use unstick::cli::screen::Screen;
 
-use crate::archive::{PREFIX, live, wait};
+use crate::archive::{PREFIX, live, location_of, wait};
 use crate::stage::{Ran, run};
 
 /// Flags that choose the one run, and the same that miss it.
@@ -59,14 +57,7 @@ impl Two {
 
     fn keep(&mut self, wf: &Value, cluster: &str) {
         let store = Filesystem::new(self.folder.path(), PREFIX);
-        let location = Location {
-            name: "main".into(),
-            kind: LocationKind::Filesystem,
-            layout: Layout::new(PREFIX).unwrap(),
-            fingerprint: store.fingerprint().clone(),
-            cluster: cluster.into(),
-            conditional_put: true,
-        };
+        let location = location_of(&store, cluster);
         let rules = Redaction::default();
         let now = serde_json::from_value("2026-11-22T08:00:00Z".into()).unwrap();
         let options = KeepOptions { rules: &rules, events: None, now, stuck_seconds: None };

@@ -10,11 +10,11 @@ use unstick::archive::gzip;
 use unstick::archive::keep::{KeepOptions, Kept, keep};
 use unstick::archive::key::{Layout, Stem};
 use unstick::archive::redaction::Redaction;
+use unstick::archive::store::Store as _;
 use unstick::archive::store::filesystem::Filesystem;
-use unstick::archive::store::{Location, LocationKind, Store as _};
 use unstick::cli::Exit;
 
-use crate::archive::{PREFIX, Shelf, live, wait};
+use crate::archive::{PREFIX, Shelf, live, location_of, wait};
 
 impl Shelf {
     /// The first run as it is with a label more.
@@ -32,14 +32,7 @@ impl Shelf {
 
     fn keep_labelled(&self, label: &str, archived_at: &str) {
         let store = Filesystem::new(self.folder.path(), PREFIX);
-        let location = Location {
-            name: "main".into(),
-            kind: LocationKind::Filesystem,
-            layout: Layout::new(PREFIX).unwrap(),
-            fingerprint: store.fingerprint().clone(),
-            cluster: "prod-us".into(),
-            conditional_put: true,
-        };
+        let location = location_of(&store, "prod-us");
         let rules = Redaction::default();
         let now = serde_json::from_value(archived_at.into()).unwrap();
         let options = KeepOptions { rules: &rules, events: None, now, stuck_seconds: None };

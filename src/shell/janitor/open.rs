@@ -1,6 +1,7 @@
 //! A location that is open: its store, and what of the catalogue waits to be written there.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -37,9 +38,19 @@ impl Open {
 
     /// Writes the lines that wait as one batch for each day and namespace; what can't be written waits on.
     pub async fn flush(&self, now: Time) {
+        let location = &self.location.name;
         if let Err(error) = self.write_lines(now).await {
-            let (location, lines) = (&self.location.name, self.rows.len());
+            let lines = self.rows.len();
             tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
+        }
+        let lost = self.rows.lost();
+        if lost > 0 {
+            tracing::warn!(
+                location,
+                lost,
+                "too many lines wait for the catalogue: of archives they come back with unstick archive reindex, that \
+                 runs were deleted is told by this log only"
+            );
         }
     }
 
@@ -110,11 +121,12 @@ impl Shelf {
 pub struct Rows {
     waiting: Mutex<Vec<Row>>,
     full: Notify,
+    lost: AtomicUsize,
 }
 
 /// So many are written before their time: each takes some 3 KB.
 const FULL: usize = 1_000;
-/// More are not held, when the store takes none.
+/// More are not held, when the store takes none; they are counted, and that is said.
 const MOST: usize = 10_000;
 
 impl Rows {
@@ -122,6 +134,8 @@ impl Rows {
         let mut rows = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if rows.len() < MOST {
             rows.push(row);
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
         if rows.len() == FULL {
             self.full.notify_one();
@@ -132,7 +146,13 @@ impl Rows {
     pub fn give_back(&self, rows: Vec<Row>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let room = MOST.saturating_sub(waiting.len());
+        self.lost.fetch_add(rows.len().saturating_sub(room), Ordering::Relaxed);
         waiting.extend(rows.into_iter().take(room));
+    }
+
+    /// How many found no place since this was last asked.
+    pub fn lost(&self) -> usize {
+        self.lost.swap(0, Ordering::Relaxed)
     }
 
     /// Waits until there are so many that they should be written.

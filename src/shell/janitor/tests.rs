@@ -155,6 +155,10 @@ async fn many_lines_are_written_before_their_time_and_what_fails_waits_for_it() 
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(open.rows.len(), 1000, "what could not be written is not tried again at once");
     assert_eq!(open.rows.take().len(), 1000);
+    // What finds no place is counted, once.
+    open.rows.give_back(vec![row.clone(); 10_001]);
+    open.rows.add(row.clone());
+    assert_eq!((open.rows.take().len(), open.rows.lost(), open.rows.lost()), (10_000, 2, 0));
     for _ in 0..1000 {
         open.rows.add(row.clone());
     }
