@@ -15,7 +15,7 @@ UNSTICK := $(CARGO_TARGET_DIR)/debug/unstick
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help build parts demo test check bench generate crds deploy docs captures install
+.PHONY: help build parts demo test check bench order generate crds deploy docs captures install
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,19 @@ bench: ## measure the program as it ships against the limits; exits 1 on a miss
 	$(CARGO) build --locked --release --package unstick --bin unstick
 	cp "$(CARGO_TARGET_DIR)/release/unstick" "$(CARGO_TARGET_DIR)/unstick-shipped"
 	UNSTICK_BIN="$(CARGO_TARGET_DIR)/unstick-shipped" $(CARGO) bench --locked --package unstick --bench limits
+
+# The program as it ships, in runs of the bench under callgrind, which writes down every so often which functions ran.
+# After a change of dependencies, of the compiler, of [profile.release] or of the version: these change the symbols' names.
+order: ## link/order.txt: the functions that run day and night, to lie side by side (build.rs); needs valgrind
+	$(CARGO) build --locked --release --package unstick --bin unstick
+	cp "$(CARGO_TARGET_DIR)/release/unstick" "$(CARGO_TARGET_DIR)/unstick-shipped"
+	$(CARGO) build --locked --workspace --bins
+	rm -rf "$(CARGO_TARGET_DIR)/traces" && mkdir -p "$(CARGO_TARGET_DIR)/traces"
+	for part in real backlog; do \
+	  UNSTICK_TRACED="$(CARGO_TARGET_DIR)/unstick-shipped" UNSTICK_TRACES="$(CARGO_TARGET_DIR)/traces/$$part" UNSTICK_BIN=link/traced.sh \
+	    timeout 600 $(CARGO) bench --locked --package unstick --bench limits -- --quick --only "$$part" || echo "(under callgrind it keeps no limit)"; done
+	cd "$(CARGO_TARGET_DIR)/traces" && $(BED) order --program unstick-shipped $$(ls -v real.* backlog.*) > order.txt.new
+	mv "$(CARGO_TARGET_DIR)/traces/order.txt.new" link/order.txt
 
 generate: crds docs deploy ## write all generated files anew
 

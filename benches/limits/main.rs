@@ -28,6 +28,7 @@ mod idle;
 mod keeping;
 mod listing;
 mod many;
+mod order;
 mod peers;
 mod real;
 mod sizes;
@@ -41,7 +42,7 @@ struct Args {
     /// Shorter waits, one start instead of three: for work on the bench, not for results.
     #[arg(long)]
     quick: bool,
-    /// Only these parts: many, sizes, idle, peer, real, keeping, backlog, listing.
+    /// Only these parts: order, many, sizes, idle, peer, real, keeping, backlog, listing.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Workflows of the large parts.
@@ -307,7 +308,8 @@ fn measure(args: &Args) -> Result<Table> {
         cores: std::thread::available_parallelism()?.get(),
     };
     let mut table = Table::default();
-    let parts: [(&str, fn(&Setting, &mut Table) -> Result<()>); 8] = [
+    let parts: [(&str, fn(&Setting, &mut Table) -> Result<()>); 9] = [
+        ("order", order::run),
         ("many", many::run),
         ("sizes", sizes::run),
         ("idle", idle::run),

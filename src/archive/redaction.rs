@@ -61,35 +61,33 @@ impl Default for Rules {
 pub struct BadPattern(String);
 
 /// Rules ready for use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Redaction {
     rules: Rules,
-    patterns: RegexSet,
-}
-
-impl Default for Redaction {
-    fn default() -> Self {
-        Self { rules: Rules::default(), patterns: RegexSet::empty() }
-    }
+    /// Of the user's own; most have none.
+    patterns: Option<RegexSet>,
 }
 
 impl Redaction {
     /// # Errors
     /// A pattern is no regular expression, or too large a one.
     pub fn new(rules: Rules) -> Result<Self, BadPattern> {
+        if rules.patterns.is_empty() {
+            return Ok(Self { rules, patterns: None });
+        }
         let patterns = RegexSetBuilder::new(&rules.patterns)
             .unicode(false)
             .case_insensitive(true)
             .size_limit(1 << 20)
             .build()
             .map_err(|e| BadPattern(e.to_string()))?;
-        Ok(Self { rules, patterns })
+        Ok(Self { rules, patterns: Some(patterns) })
     }
 
     /// Redacts nothing.
     pub fn none() -> Self {
         let rules = Rules { words: Vec::new(), names: Vec::new(), patterns: Vec::new(), except: Vec::new() };
-        Self { rules, patterns: RegexSet::empty() }
+        Self { rules, patterns: None }
     }
 
     pub fn rules(&self) -> &Rules {
@@ -98,7 +96,7 @@ impl Redaction {
 
     /// Whether any rule is there.
     pub fn in_force(&self) -> bool {
-        !self.rules.words.is_empty() || !self.rules.names.is_empty() || !self.patterns.is_empty()
+        !self.rules.words.is_empty() || !self.rules.names.is_empty() || self.patterns.is_some()
     }
 
     /// Whether the value of what has this name is redacted.
@@ -108,7 +106,7 @@ impl Redaction {
         }
         self.has_word(name)
             || self.rules.names.iter().any(|n| n == name)
-            || !self.patterns.is_empty() && self.patterns.is_match(name.as_bytes())
+            || self.patterns.as_ref().is_some_and(|p| p.is_match(name.as_bytes()))
     }
 
     fn has_word(&self, name: &str) -> bool {

@@ -154,6 +154,20 @@ impl Loop {
     }
 
     fn policy(&mut self, value: Value) {
+        // To read a policy costs regular expressions and a look at every run: not for each status that we write.
+        if let Some(key) = admit::policy_key(&value)
+            && let Some(known) = self.policies.get_mut(&key)
+            && admit::same_but_status(known, &value)
+        {
+            let status = admit::policy_status(&value).map(Box::new);
+            *known = value;
+            self.handle(Input::PolicyStatus(key, status));
+            return;
+        }
+        self.admit(value);
+    }
+
+    fn admit(&mut self, value: Value) {
         let floor = i64::from(self.watchdog.no_progress_floor());
         let tenant = value["kind"] == "WorkflowPolicy";
         let maxima = self.settings.as_ref().and_then(|s| s.spec.tenant_maxima.as_ref()).filter(|_| tenant);
@@ -177,7 +191,7 @@ impl Loop {
 
     fn admit_again(&mut self) {
         for value in self.policies.values().cloned().collect::<Vec<_>>() {
-            self.policy(value);
+            self.admit(value);
         }
     }
 

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::input::{PodSeen, PolicySeen};
 use super::policy::{Origin, PolicyKey};
-use crate::api::policy::{ClusterPolicySpec, PolicySpec, Precedence};
+use crate::api::policy::{ClusterPolicySpec, PolicySpec, PolicyStatus, Precedence};
 use crate::api::reasons::ConditionReason;
 use crate::api::selector::Selector;
 use crate::api::validate::{self, Context, Problem, Severity};
@@ -18,14 +19,10 @@ pub fn policy(object: &Value, context: &Context<'_>) -> Option<PolicySeen> {
     let cluster = object["kind"] == "ClusterWorkflowPolicy";
     let metadata = &object["metadata"];
     let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
-    let name = text("name");
-    if name.is_empty() {
-        return None;
-    }
-    let namespace = (!cluster).then(|| metadata["namespace"].as_str().unwrap_or("default").to_owned());
+    let key = policy_key(object)?;
     let mut problems = validate::lint(object, context);
     let mut origin = Origin {
-        key: PolicyKey { namespace, name },
+        key,
         uid: text("uid"),
         generation: metadata["generation"].as_i64().unwrap_or(1),
         created: time(&metadata["creationTimestamp"]),
@@ -53,8 +50,34 @@ pub fn policy(object: &Value, context: &Context<'_>) -> Option<PolicySeen> {
             message: error.message.clone(),
         });
     }
-    let status = object.get("status").and_then(|s| serde_json::from_value(s.clone()).ok());
-    Some(PolicySeen { origin, spec: read.ok(), problems, status })
+    Some(PolicySeen { origin, spec: read.ok(), problems, status: policy_status(object) })
+}
+
+/// What is said of a policy, if it can be read.
+pub fn policy_status(object: &Value) -> Option<PolicyStatus> {
+    object.get("status").and_then(|status| PolicyStatus::deserialize(status).ok())
+}
+
+/// Which policy an object is; `None` for one that has no name.
+pub fn policy_key(object: &Value) -> Option<PolicyKey> {
+    let metadata = &object["metadata"];
+    let name = metadata["name"].as_str().filter(|n| !n.is_empty())?.to_owned();
+    let cluster = object["kind"] == "ClusterWorkflowPolicy";
+    let namespace = (!cluster).then(|| metadata["namespace"].as_str().unwrap_or("default").to_owned());
+    Some(PolicyKey { namespace, name })
+}
+
+/// Whether two versions of an object differ in nothing but their status.
+pub fn same_but_status(one: &Value, other: &Value) -> bool {
+    let same = |one: &Value, other: &Value, but: &[&str]| match (one.as_object(), other.as_object()) {
+        (Some(one), Some(other)) => {
+            let keys = one.keys().chain(other.keys());
+            keys.filter(|key| !but.contains(&key.as_str())).all(|key| one.get(key) == other.get(key))
+        }
+        _ => false,
+    };
+    same(one, other, &["status", "metadata"])
+        && same(&one["metadata"], &other["metadata"], &["resourceVersion", "managedFields"])
 }
 
 /// Labels of any object.
@@ -89,4 +112,39 @@ pub fn renewed(object: &Value) -> Option<Secs> {
 
 fn time(value: &Value) -> Secs {
     value.as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok()).map_or(0, super::secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_alone_is_no_new_policy() {
+        let before = json!({"kind": "WorkflowPolicy", "spec": {"selector": {}},
+            "metadata": {"name": "a", "uid": "1", "resourceVersion": "5"}});
+        let with = |path: &str, value: Value| {
+            let mut after = before.clone();
+            after["status"] = json!({"stuck": 3});
+            after["metadata"]["resourceVersion"] = "6".into();
+            after["metadata"]["managedFields"] = json!([{}]);
+            if let Some(place) = after.pointer_mut(path) {
+                *place = value;
+            } else {
+                after["metadata"]["labels"] = value;
+            }
+            after
+        };
+        assert!(same_but_status(&before, &with("/status/stuck", 4.into())));
+        for (path, value) in [
+            ("/spec/selector", json!({"matchLabels": {"a": "b"}})),
+            ("/spec", Value::Null),
+            ("/metadata/uid", "2".into()),
+            ("/metadata/labels", json!({"a": "b"})),
+        ] {
+            assert!(!same_but_status(&before, &with(path, value.clone())), "{path}");
+            assert!(!same_but_status(&with(path, value), &before), "{path}");
+        }
+    }
 }

@@ -59,6 +59,8 @@ pub enum Input<'a> {
         uid: &'a str,
     },
     Policy(Box<PolicySeen>),
+    /// Nothing of a known policy has changed but what is said of it: most often our own word come back.
+    PolicyStatus(PolicyKey, Option<Box<PolicyStatus>>),
     PolicyGone(PolicyKey),
     Namespace {
         name: String,

@@ -151,6 +151,7 @@ impl Watchdog {
                 }
             }
             Input::Policy(seen) => self.policy(*seen, now),
+            Input::PolicyStatus(key, status) => self.statuses.observed(&key, status.map(|s| *s).unwrap_or_default()),
             Input::PolicyGone(key) => self.policy_gone(&key, now),
             Input::Namespace { name, labels } => {
                 let moved = self.policies.set_namespace(&name, labels);

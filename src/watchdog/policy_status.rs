@@ -80,6 +80,16 @@ impl Statuses {
         self.touch();
     }
 
+    /// What the server has now of a known policy's status. What we wrote ourselves is nothing new.
+    pub fn observed(&mut self, key: &PolicyKey, status: PolicyStatus) {
+        if let Some(entry) = self.policies.get_mut(key)
+            && entry.observed != status
+        {
+            entry.observed = status;
+            self.touch();
+        }
+    }
+
     pub fn gone(&mut self, key: &PolicyKey) {
         self.policies.remove(key);
         self.touch();

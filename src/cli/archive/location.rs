@@ -10,7 +10,6 @@ use anyhow::{anyhow, bail};
 use super::place::{ReachArgs, patient, told};
 use crate::api::archive_location::ArchiveLocation;
 use crate::api::percent::encode;
-use crate::archive::key::Layout;
 use crate::archive::store::mounted::{apart_from, as_since};
 use crate::archive::store::{Location, Store};
 use crate::cli::source::cluster::{Cluster, Fault};
@@ -123,10 +122,9 @@ pub fn as_known(object: &ArchiveLocation, store: Arc<dyn Store>) -> Arc<dyn Stor
     plain.unwrap_or(store)
 }
 
-/// The keys below it.
-pub fn layout(object: &ArchiveLocation) -> anyhow::Result<Layout> {
-    let location = connect::location_of(object, "", true).map_err(|e| unopened(object, &e))?;
-    Ok(location.layout)
+/// Its fingerprint and the keys below it.
+pub fn location_of(object: &ArchiveLocation) -> anyhow::Result<Location> {
+    connect::location_of(object, "", true).map_err(|e| unopened(object, &e))
 }
 
 /// Why it can't be opened, with its name.

@@ -17,7 +17,6 @@ use crate::archive::store::s3::{Limits, S3, S3Settings};
 use crate::archive::store::{Fault, Store, StoreError};
 use crate::cli::args::{Global, duration};
 use crate::cli::source::cluster::Cluster;
-use crate::shell::janitor::connect;
 
 /// What they stand under in help texts.
 pub const PLACE: &str = "Place";
@@ -84,7 +83,7 @@ impl PlaceArgs {
     pub async fn open_to_write(&self, global: &Global, err: &mut dyn Write) -> anyhow::Result<Place> {
         let (place, object) = self.opened(global, err).await?;
         if let Some(object) = object {
-            let location = connect::location_of(&object, "", true).map_err(|e| location::unopened(&object, &e))?;
+            let location = location::location_of(&object)?;
             location::mounted(&object, &*place.store, &location).await?;
         }
         Ok(place)
@@ -105,7 +104,7 @@ impl PlaceArgs {
         })?;
         let object = location::read(&cluster, &self.location).await?;
         let store = location::as_known(&object, location::open(&cluster, &object, &self.reach, err).await?);
-        let layout = location::layout(&object)?;
+        let layout = location::location_of(&object)?.layout;
         let expires_after = object.spec.s3.as_ref().map(|_| OF_A_BUCKET);
         let bucket = object.spec.s3.as_ref().map(|s3| s3.bucket.clone());
         Ok((Place { store, layout, bucket, expires_after }, Some(object)))

@@ -27,6 +27,7 @@ pub mod http1;
 mod kubelet;
 pub mod measure;
 mod operator;
+pub mod order;
 pub mod parts;
 mod process;
 pub mod python;

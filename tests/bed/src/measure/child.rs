@@ -65,7 +65,8 @@ impl Child {
             if begun.elapsed() > limit {
                 bail!("no {what} within {limit:?}");
             }
-            std::thread::sleep(Duration::from_millis(20));
+            // Each look costs the process something; where it takes long, fewer will do.
+            std::thread::sleep((begun.elapsed() / 50).clamp(Duration::from_millis(20), Duration::from_millis(250)));
         }
         Ok(begun.elapsed())
     }

@@ -6,11 +6,11 @@ mod fixtures;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
-use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options, S3Kind, parts, s3};
+use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options, S3Kind, order, parts, s3};
 
 /// A real Kubernetes API server with the real Argo controller, and no containers.
 #[derive(Parser)]
@@ -44,6 +44,15 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Print which functions of a program ran, one a line, from profiles of callgrind (`make order`).
+    Order {
+        /// The file name of the program.
+        #[arg(long, value_name = "NAME")]
+        program: String,
+        /// What callgrind wrote.
+        #[arg(required = true)]
+        profiles: Vec<PathBuf>,
+    },
     /// Bring every state of tests/bed/workflows/ about and save the workflows as JSON.
     Fixtures {
         /// Folder to write to.
@@ -74,11 +83,23 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     match command {
+        Command::Order { program, profiles } => order(&program, &profiles),
         Command::Fixtures { to } => fixtures::write(&to).await,
         Command::Build => build().await,
         Command::Demo { unstick, once } => demo::run(&unstick, once).await,
         Command::Up { namespace, leader_election, ignore_stdin } => up(namespace, leader_election, ignore_stdin).await,
     }
+}
+
+fn order(program: &str, profiles: &[PathBuf]) -> Result<()> {
+    let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+    let texts = profiles.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let ran = order::ran(program, texts.iter().map(String::as_str));
+    ensure!(!ran.is_empty(), "no function of {program} in these {} profiles", profiles.len());
+    for symbol in ran {
+        println!("{symbol}");
+    }
+    Ok(())
 }
 
 async fn build() -> Result<()> {
