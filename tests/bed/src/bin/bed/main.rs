@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options, S3Kind, parts, s3};
@@ -22,7 +22,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Build the parts into the cache (once) and print where they are.
-    Build,
+    Build {
+        /// Only these; without any, all.
+        #[arg(value_enum)]
+        parts: Vec<Buildable>,
+    },
     /// Start API server, Argo and the kubelet stand-in; print KUBECONFIG and run until Ctrl-C or until stdin closes.
     Up {
         /// Run workflows in this namespace too (may be repeated); `default` is always there.
@@ -51,6 +55,15 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Buildable {
+    /// API server, etcd and kubectl.
+    Controlplane,
+    Argo,
+    Versitygw,
+    Minio,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -75,29 +88,39 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<()> {
     match command {
         Command::Fixtures { to } => fixtures::write(&to).await,
-        Command::Build => build().await,
+        Command::Build { parts } => tokio::task::spawn_blocking(move || build(&parts)).await?,
         Command::Demo { unstick, once } => demo::run(&unstick, once).await,
         Command::Up { namespace, leader_election, ignore_stdin } => up(namespace, leader_election, ignore_stdin).await,
     }
 }
 
-async fn build() -> Result<()> {
-    let plane = tokio::task::spawn_blocking(parts::control_plane).await??;
-    let argo = tokio::task::spawn_blocking(parts::argo).await??;
-    let command = |program: &parts::Program| {
-        let args: Vec<_> = program.args.iter().map(|a| format!(" {}", a.display())).collect();
-        format!("{}{}", program.path.display(), args.concat())
-    };
-    println!("etcd                 {}", command(&plane.etcd));
-    println!("kube-apiserver       {}", command(&plane.apiserver));
-    println!("kubectl              {}", plane.kubectl.display());
-    println!("workflow-controller  {}", argo.controller.display());
-    println!("Argo CRDs            {}", argo.crds.display());
-    for kind in S3Kind::ALL {
-        let program = tokio::task::spawn_blocking(move || s3::parts::program(kind)).await??;
-        println!("{:<21}{}", kind.name(), program.path.display());
+fn build(wanted: &[Buildable]) -> Result<()> {
+    let all = Buildable::value_variants();
+    for part in if wanted.is_empty() { all } else { wanted } {
+        match part {
+            Buildable::Controlplane => {
+                let plane = parts::control_plane()?;
+                say("etcd", &plane.etcd);
+                say("kube-apiserver", &plane.apiserver);
+                println!("kubectl              {}", plane.kubectl.display());
+            }
+            Buildable::Argo => {
+                let argo = parts::argo()?;
+                println!("workflow-controller  {}", argo.controller.display());
+                println!("Argo CRDs            {}", argo.crds.display());
+            }
+            Buildable::Versitygw => {
+                println!("versitygw            {}", s3::parts::program(S3Kind::Versitygw)?.path.display())
+            }
+            Buildable::Minio => println!("minio                {}", s3::parts::program(S3Kind::Minio)?.path.display()),
+        }
     }
     Ok(())
+}
+
+fn say(name: &str, program: &parts::Program) {
+    let args: Vec<_> = program.args.iter().map(|a| format!(" {}", a.display())).collect();
+    println!("{name:<21}{}{}", program.path.display(), args.concat());
 }
 
 async fn up(namespaces: Vec<String>, leader_election: bool, ignore_stdin: bool) -> Result<()> {
