@@ -1,5 +1,6 @@
 //! `bed`: the test bed by hand.
 
+mod build;
 mod demo;
 mod fixtures;
 
@@ -7,10 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
-use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options, S3Kind, parts, s3};
+use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options};
 
 /// A real Kubernetes API server with the real Argo controller, and no containers.
 #[derive(Parser)]
@@ -25,7 +26,7 @@ enum Command {
     Build {
         /// Only these; without any, all.
         #[arg(value_enum)]
-        parts: Vec<Buildable>,
+        parts: Vec<build::Name>,
     },
     /// Start API server, Argo and the kubelet stand-in; print KUBECONFIG and run until Ctrl-C or until stdin closes.
     Up {
@@ -55,15 +56,6 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Buildable {
-    /// API server, etcd and kubectl.
-    Controlplane,
-    Argo,
-    Versitygw,
-    Minio,
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -88,39 +80,10 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<()> {
     match command {
         Command::Fixtures { to } => fixtures::write(&to).await,
-        Command::Build { parts } => tokio::task::spawn_blocking(move || build(&parts)).await?,
+        Command::Build { parts } => tokio::task::spawn_blocking(move || build::run(&parts)).await?,
         Command::Demo { unstick, once } => demo::run(&unstick, once).await,
         Command::Up { namespace, leader_election, ignore_stdin } => up(namespace, leader_election, ignore_stdin).await,
     }
-}
-
-fn build(wanted: &[Buildable]) -> Result<()> {
-    let all = Buildable::value_variants();
-    for part in if wanted.is_empty() { all } else { wanted } {
-        match part {
-            Buildable::Controlplane => {
-                let plane = parts::control_plane()?;
-                say("etcd", &plane.etcd);
-                say("kube-apiserver", &plane.apiserver);
-                println!("kubectl              {}", plane.kubectl.display());
-            }
-            Buildable::Argo => {
-                let argo = parts::argo()?;
-                println!("workflow-controller  {}", argo.controller.display());
-                println!("Argo CRDs            {}", argo.crds.display());
-            }
-            Buildable::Versitygw => {
-                println!("versitygw            {}", s3::parts::program(S3Kind::Versitygw)?.path.display())
-            }
-            Buildable::Minio => println!("minio                {}", s3::parts::program(S3Kind::Minio)?.path.display()),
-        }
-    }
-    Ok(())
-}
-
-fn say(name: &str, program: &parts::Program) {
-    let args: Vec<_> = program.args.iter().map(|a| format!(" {}", a.display())).collect();
-    println!("{name:<21}{}{}", program.path.display(), args.concat());
 }
 
 async fn up(namespaces: Vec<String>, leader_election: bool, ignore_stdin: bool) -> Result<()> {
