@@ -15,18 +15,27 @@ UNSTICK := $(CARGO_TARGET_DIR)/debug/unstick
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help build parts demo test check bench order generate crds deploy docs captures install
+.PHONY: help build bed parts demo demo-parts test check bench order generate crds deploy docs captures install
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-build: ## compile the operator and the test bed (dev profile)
+build: bed ## compile the operator and the test bed (dev profile)
 	$(CARGO) build --locked --workspace --bins
 
-parts: build ## build API server, etcd and Argo into the cache (once, about 6 minutes on 2 cores)
+# Of the whole workspace too: with other features the dependencies would be compiled twice.
+bed:
+	$(CARGO) build --locked --workspace --bin bed
+
+parts: bed ## build API server, etcd, Argo and S3 servers into the cache (once, about 12 minutes on 2 cores)
 	$(BED) build
 
-demo: parts ## start everything, submit stuck and healthy workflows, show what unstick says; DEMO=once checks it and ends
+demo-parts: bed
+	$(BED) build controlplane argo versitygw
+
+# Go builds the parts while Cargo is still at the operator.
+demo: ## start everything, submit stuck and healthy workflows, show what unstick says; DEMO=once checks it and ends
+	@$(MAKE) --no-print-directory -j2 build demo-parts
 	$(BED) demo --unstick $(UNSTICK) $(if $(filter once,$(DEMO)),--once)
 
 # Guards are switched off one by one first: some test must fail without each (src/mutant.rs).
@@ -63,10 +72,9 @@ bench: ## measure the program as it ships against the limits; exits 1 on a miss
 
 # The program as it ships, in runs of the bench under callgrind, which writes down every so often which functions ran.
 # After a change of dependencies, of the compiler, of [profile.release] or of the version: these change the symbols' names.
-order: ## link/order.txt: the functions that run day and night, to lie side by side (build.rs); needs valgrind
+order: bed ## link/order.txt: the functions that run day and night, to lie side by side (build.rs); needs valgrind
 	$(CARGO) build --locked --release --package unstick --bin unstick
 	cp "$(CARGO_TARGET_DIR)/release/unstick" "$(CARGO_TARGET_DIR)/unstick-shipped"
-	$(CARGO) build --locked --workspace --bins
 	rm -rf "$(CARGO_TARGET_DIR)/traces" && mkdir -p "$(CARGO_TARGET_DIR)/traces"
 	for part in real backlog; do \
 	  UNSTICK_TRACED="$(CARGO_TARGET_DIR)/unstick-shipped" UNSTICK_TRACES="$(CARGO_TARGET_DIR)/traces/$$part" UNSTICK_BIN=link/traced.sh \
@@ -83,8 +91,8 @@ docs: ## docs/metrics.md, docs/cli.md and alerts/prometheusrule.yaml from their 
 	UNSTICK_UPDATE=1 $(CARGO) test --locked --package unstick --test assets
 	UPDATE=1 $(CARGO) test --locked --package unstick --test cli usage::
 
-deploy: parts ## deploy/install.yaml and namespace-install.yaml from the kustomizations
-	@kubectl="$$($(BED) build | awk '$$1 == "kubectl" { print $$2 }')"; \
+deploy: bed ## deploy/install.yaml and namespace-install.yaml from the kustomizations
+	@kubectl="$$($(BED) build controlplane | awk '$$1 == "kubectl" { print $$2 }')"; \
 	"$$kubectl" kustomize deploy/base > deploy/install.yaml.new && mv deploy/install.yaml.new deploy/install.yaml; \
 	"$$kubectl" kustomize deploy/overlays/namespaced > deploy/namespace-install.yaml.new && mv deploy/namespace-install.yaml.new deploy/namespace-install.yaml
 

@@ -1,5 +1,6 @@
 //! `bed`: the test bed by hand.
 
+mod build;
 mod demo;
 mod fixtures;
 
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
-use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options, S3Kind, order, parts, s3};
+use unstick_bed::{Argo, ArgoOptions, Bed, Kubelet, Options, order};
 
 /// A real Kubernetes API server with the real Argo controller, and no containers.
 #[derive(Parser)]
@@ -22,7 +23,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Build the parts into the cache (once) and print where they are.
-    Build,
+    Build {
+        /// Only these; without any, all.
+        #[arg(value_enum)]
+        parts: Vec<build::Name>,
+    },
     /// Start API server, Argo and the kubelet stand-in; print KUBECONFIG and run until Ctrl-C or until stdin closes.
     Up {
         /// Run workflows in this namespace too (may be repeated); `default` is always there.
@@ -85,7 +90,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Order { program, profiles } => order(&program, &profiles),
         Command::Fixtures { to } => fixtures::write(&to).await,
-        Command::Build => build().await,
+        Command::Build { parts } => tokio::task::spawn_blocking(move || build::run(&parts)).await?,
         Command::Demo { unstick, once } => demo::run(&unstick, once).await,
         Command::Up { namespace, leader_election, ignore_stdin } => up(namespace, leader_election, ignore_stdin).await,
     }
@@ -98,25 +103,6 @@ fn order(program: &str, profiles: &[PathBuf]) -> Result<()> {
     ensure!(!ran.is_empty(), "no function of {program} in these {} profiles", profiles.len());
     for symbol in ran {
         println!("{symbol}");
-    }
-    Ok(())
-}
-
-async fn build() -> Result<()> {
-    let plane = tokio::task::spawn_blocking(parts::control_plane).await??;
-    let argo = tokio::task::spawn_blocking(parts::argo).await??;
-    let command = |program: &parts::Program| {
-        let args: Vec<_> = program.args.iter().map(|a| format!(" {}", a.display())).collect();
-        format!("{}{}", program.path.display(), args.concat())
-    };
-    println!("etcd                 {}", command(&plane.etcd));
-    println!("kube-apiserver       {}", command(&plane.apiserver));
-    println!("kubectl              {}", plane.kubectl.display());
-    println!("workflow-controller  {}", argo.controller.display());
-    println!("Argo CRDs            {}", argo.crds.display());
-    for kind in S3Kind::ALL {
-        let program = tokio::task::spawn_blocking(move || s3::parts::program(kind)).await??;
-        println!("{:<21}{}", kind.name(), program.path.display());
     }
     Ok(())
 }
