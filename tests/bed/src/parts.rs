@@ -44,7 +44,7 @@ pub struct ArgoFiles {
     pub version: String,
 }
 
-/// `$KUBEBUILDER_ASSETS` if set, else built (about 4 minutes the first time on 2 cores). Blocks.
+/// `$KUBEBUILDER_ASSETS` if set, else built (about 6 minutes the first time on 2 cores). Blocks.
 pub fn control_plane() -> Result<ControlPlane> {
     if let Some(folder) = std::env::var_os("KUBEBUILDER_ASSETS").filter(|v| !v.is_empty()) {
         return from_assets(Path::new(&folder));
@@ -56,7 +56,7 @@ pub fn control_plane() -> Result<ControlPlane> {
     ensure(
         &home,
         "controlplane",
-        &format!("building kube-apiserver {version} and etcd {etcd} (once, about 4 minutes)"),
+        &format!("building kube-apiserver {version} and etcd {etcd} (once, about 6 minutes)"),
         |dir| {
             let mut numbers = version.split('.');
             let (major, minor) = (numbers.next().unwrap_or("1"), numbers.next().unwrap_or("0"));
@@ -77,13 +77,13 @@ pub fn control_plane() -> Result<ControlPlane> {
     })
 }
 
-/// Argo's workflow-controller, built (about 3 minutes the first time on 2 cores). Blocks.
+/// Argo's workflow-controller, built (about 4 minutes the first time on 2 cores). Blocks.
 pub fn argo() -> Result<ArgoFiles> {
     const ARGO: &str = "github.com/argoproj/argo-workflows/v3";
     let module = Module::open("argo")?;
     let version = module.version_of(ARGO)?;
     let home = cache::folder()?.join(module.key("argo", version)?);
-    ensure(&home, "argo", &format!("building Argo's workflow-controller {version} (once, about 3 minutes)"), |dir| {
+    ensure(&home, "argo", &format!("building Argo's workflow-controller {version} (once, about 4 minutes)"), |dir| {
         module.build(
             &format!("{ARGO}/cmd/workflow-controller"),
             &format!("-s -w -X {ARGO}.version=v{version}"),
