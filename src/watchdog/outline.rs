@@ -1,5 +1,5 @@
-//! What a scrape asks of every workflow, kept beside the facts: eight bytes each, and how many there are of each kin and
-//! phase. A pass over the facts themselves would fetch 16 MB from memory for 100,000 workflows, at each scrape.
+//! What a scrape asks of every workflow, kept beside the facts: eight bytes each, and how many there are of each kin
+//! and phase. A pass over the facts themselves would fetch 16 MB from memory for 100,000 workflows, at each scrape.
 //!
 //! Only the index writes here, whenever facts come, change or go, and always from the whole of them: nothing can drift.
 

@@ -48,10 +48,8 @@ pub fn is_kept(label: &str) -> bool {
     !matches!(label, "workflows.argoproj.io/completed" | "workflows.argoproj.io/phase")
 }
 
-/// The labels that are kept.
 pub fn labels<'w>(workflow: &'w Workflow<'_>) -> impl Iterator<Item = (&'w str, &'w str)> {
-    let all = workflow.meta.labels.iter().map(|(k, v)| (k.as_ref(), v.as_ref()));
-    all.filter(|(k, _)| is_kept(k))
+    workflow.meta.labels.iter().map(|(k, v)| (k.as_ref(), v.as_ref())).filter(|(k, _)| is_kept(k))
 }
 
 impl Facts {
