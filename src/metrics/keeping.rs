@@ -1,6 +1,6 @@
 //! Gauges of archives: what waits, since when, and which locations work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::page::Page;
 use crate::api::reasons::Mode;
@@ -20,11 +20,18 @@ pub fn write(page: &mut Page, watchdog: &Watchdog) {
             waiting.insert(&policy.label, (0, Secs::MAX));
         }
     }
+    // By policy first: runs are many, policies few.
+    let mut by_policy: HashMap<u16, (usize, Secs)> = HashMap::new();
     for (_, entry) in watchdog.janitor.entries().filter(|(_, e)| !matches!(e.stage, Stage::Kept(_))) {
-        let label = watchdog.policies.get(entry.policy).map(|p| &*p.label);
+        let (count, oldest) = by_policy.entry(entry.policy).or_insert((0, Secs::MAX));
+        *count += 1;
+        *oldest = (*oldest).min(entry.run.finished);
+    }
+    for (policy, (n, first)) in by_policy {
+        let label = watchdog.policies.get(policy).map(|p| &*p.label);
         if let Some((count, oldest)) = label.and_then(|l| waiting.get_mut(l)) {
-            *count += 1;
-            *oldest = (*oldest).min(entry.run.finished);
+            *count += n;
+            *oldest = (*oldest).min(first);
         }
     }
     if let Some(mut series) = page.family("unstick_archive_backlog") {

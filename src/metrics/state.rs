@@ -1,8 +1,9 @@
-//! One pass over the index: counts, and which workflows get series of their own.
+//! One pass over the outlines of the index: counts, and which workflows get series of their own.
 //!
-//! Nothing is built per workflow: kin is told apart by address and only the few chosen are looked at again.
+//! The facts of most workflows are not looked at: eight bytes of each say enough, and only the few chosen, those that
+//! are stuck, are suspended or wait for a lock are looked at again.
 
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::counting::Counting;
@@ -11,58 +12,71 @@ use crate::api::workflow::Secs;
 use crate::watchdog::Watchdog;
 use crate::watchdog::facts::{Facts, Phase};
 use crate::watchdog::index::Slot;
-use crate::watchdog::stuck::Stuck;
+use crate::watchdog::outline::Outline;
 
 /// Place among those that want series: stuck ones first (longest stuck first), then the oldest; slots settle ties and
-/// stay the same while a workflow exists.
+/// stay the same while a workflow exists. One number, compared half a million times a scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rank {
-    healthy: bool,
-    at: Secs,
-    pub slot: Slot,
+pub struct Rank(u64);
+
+impl Rank {
+    const HEALTHY: u64 = 1 << 63;
+    /// More slots than these bits tell apart don't fit into memory.
+    const SLOT: u64 = (1 << 31) - 1;
+
+    fn stuck(since: Secs, slot: Slot) -> Self {
+        Self(u64::from(since) << 31 | u64::from(slot.0) & Self::SLOT)
+    }
+
+    fn healthy(age_base: Secs, slot: Slot) -> Self {
+        Self(Self::HEALTHY | Self::stuck(age_base, slot).0)
+    }
+
+    fn slot(self) -> Slot {
+        Slot(u32::try_from(self.0 & Self::SLOT).unwrap_or(u32::MAX))
+    }
 }
 
 /// The first `cap` of all that are offered.
 #[derive(Debug)]
 pub struct Top {
     cap: usize,
-    heap: BinaryHeap<Rank>,
-    /// The last of the chosen, once there are as many as may be: most of those offered come after it.
-    last: Option<Rank>,
+    /// Up to twice as many, the first `cap` among them.
+    chosen: Vec<Rank>,
+    /// What doesn't come before it has no place.
+    limit: Rank,
     /// Label sets of all that were offered.
     pub sets: usize,
 }
 
 impl Top {
     pub fn new(cap: usize) -> Self {
-        Self { cap, heap: BinaryHeap::new(), last: None, sets: 0 }
+        Self { cap, chosen: Vec::new(), limit: Rank(if cap == 0 { 0 } else { u64::MAX }), sets: 0 }
     }
 
     #[inline]
     pub fn offer(&mut self, rank: Rank, sets: usize) {
         self.sets += sets;
-        if self.last.is_none_or(|last| rank < last) {
-            self.choose(rank);
+        if rank < self.limit {
+            self.chosen.push(rank);
+            if self.chosen.len() >= self.cap * 2 {
+                self.cut();
+            }
         }
     }
 
-    fn choose(&mut self, rank: Rank) {
-        if self.heap.len() < self.cap {
-            self.heap.push(rank);
-        } else if let Some(mut last) = self.heap.peek_mut()
-            && rank < *last
-        {
-            *last = rank;
-        }
-        if self.heap.len() >= self.cap {
-            self.last = self.heap.peek().copied();
-        }
+    /// Keeps the first `cap`, in no order; there are more.
+    #[cold]
+    fn cut(&mut self) {
+        let (_, last, _) = self.chosen.select_nth_unstable(self.cap - 1);
+        self.limit = *last;
+        self.chosen.truncate(self.cap);
     }
 
     /// The chosen, the first first, and the label sets of all that were offered.
-    pub fn chosen(self) -> (Vec<Slot>, usize) {
-        let ranks = self.heap.into_sorted_vec();
-        (ranks.into_iter().map(|r| r.slot).collect(), self.sets)
+    pub fn chosen(mut self) -> (Vec<Slot>, usize) {
+        self.chosen.sort_unstable();
+        (self.chosen.into_iter().take(self.cap).map(Rank::slot).collect(), self.sets)
     }
 }
 
@@ -109,58 +123,77 @@ impl<'w> State<'w> {
             deadline: top(),
             stuck: top(),
         };
-        let mut stuck: Vec<(Slot, &Stuck)> = watchdog.stuck.iter().map(|(slot, s)| (*slot, s)).collect();
-        stuck.sort_unstable_by_key(|(slot, _)| *slot);
-        let mut stuck = stuck.into_iter().peekable();
-        let (mut counts, mut verdicts) = (Counting::new(), Counting::new());
-        for (slot, facts) in watchdog.index.iter() {
-            while stuck.next_if(|(s, _)| *s < slot).is_some() {}
-            let verdict = stuck.next_if(|(s, _)| *s == slot).map(|(_, verdict)| verdict);
-            let since = verdict.map(Stuck::since);
-            let rank = Rank { healthy: since.is_none(), at: since.unwrap_or(facts.age_base()), slot };
-            if let Some(verdict) = verdict {
-                state.stuck.offer(rank, 1);
-                if let Some(hold) = verdict.holds.first() {
-                    let key = (Arc::as_ptr(&facts.kin).addr(), verdict.policy, hold.kind, hold.reason);
-                    verdicts.add(key, (facts, verdict.policy, hold), |(kin, policy, kind, reason)| {
-                        (kin as u64) ^ u64::from(policy) << 48 ^ (kind as u64) << 8 ^ reason as u64
-                    });
-                }
-            }
-            // Kin share namespace and type; what they are is looked at once.
-            counts.add((Arc::as_ptr(&facts.kin).addr(), facts.phase), facts, |(kin, phase)| kin as u64 ^ phase as u64);
-            if !facts.is_finished() {
-                state.active(facts, rank);
-            }
-        }
-        for (facts, n) in counts.into_counts() {
-            let key = (&*facts.namespace, facts.workflow_type.as_deref().unwrap_or(""), phase(facts));
+        for (kin, phase, n) in watchdog.index.census().iter() {
+            let key = (&*kin.namespace, kin.workflow_type.as_deref().unwrap_or(""), phase_name(phase));
             *state.workflows.entry(key).or_default() += n;
         }
-        for ((facts, policy, hold), n) in verdicts.into_counts() {
-            if let Some(policy) = watchdog.policies.get(policy) {
-                let key = (&*facts.namespace, &*policy.label, hold.kind, hold.reason);
-                *state.verdicts.entry(key).or_default() += n;
+        let seen = state.stuck(watchdog);
+        for (slot, outline) in watchdog.index.outlines() {
+            if outline.has(Outline::ACTIVE) && !seen.has(slot) {
+                state.active(watchdog, outline, Rank::healthy(outline.age_base, slot), slot);
             }
         }
         state
     }
 
-    fn active(&mut self, facts: &'w Facts, rank: Rank) {
+    /// Those that are stuck come before all others; says which they are.
+    fn stuck(&mut self, watchdog: &'w Watchdog) -> Slots {
+        let mut seen = Slots::default();
+        let mut verdicts = Counting::new();
+        for (slot, verdict) in &watchdog.stuck {
+            let Some(facts) = watchdog.index.get(*slot) else { continue };
+            seen.add(*slot);
+            let rank = Rank::stuck(verdict.since(), *slot);
+            self.stuck.offer(rank, 1);
+            if let Some(hold) = verdict.holds.first() {
+                // Kin share the namespace: what it is called is looked at once.
+                let key = (Arc::as_ptr(&facts.kin).addr(), verdict.policy, hold.kind, hold.reason);
+                verdicts.add(key, (facts, verdict.policy, hold), |(kin, policy, kind, reason)| {
+                    (kin as u64) ^ u64::from(policy) << 48 ^ (kind as u64) << 8 ^ reason as u64
+                });
+            }
+            let outline = watchdog.index.outline(*slot);
+            if outline.has(Outline::ACTIVE) {
+                self.active(watchdog, outline, rank, *slot);
+                if !outline.has(Outline::DEADLINE) {
+                    self.deadline.offer(rank, 1);
+                }
+            }
+        }
+        for ((facts, policy, hold), n) in verdicts.into_counts() {
+            if let Some(policy) = watchdog.policies.get(policy) {
+                let key = (&*facts.namespace, &*policy.label, hold.kind, hold.reason);
+                *self.verdicts.entry(key).or_default() += n;
+            }
+        }
+        seen
+    }
+
+    #[inline]
+    fn active(&mut self, watchdog: &'w Watchdog, outline: Outline, rank: Rank, slot: Slot) {
         self.active.offer(rank, 1);
-        if facts.started != 0 {
+        if outline.has(Outline::STARTED) {
             self.started.offer(rank, 1);
         }
-        if phase_start(facts) != 0 {
+        if outline.has(Outline::PHASED) {
             self.phased.offer(rank, 1);
         }
-        if facts.last_change != 0 {
+        if outline.has(Outline::PROGRESSED) {
             self.progressed.offer(rank, 1);
         }
-        if facts.deadline != 0 || !rank.healthy {
+        if outline.has(Outline::DEADLINE) {
             self.deadline.offer(rank, 1);
         }
-        let points = if facts.has_suspension { points(facts) } else { 0 };
+        if outline.has(Outline::SUSPENDED | Outline::WAITING)
+            && let Some(facts) = watchdog.index.get(slot)
+        {
+            self.standing(facts, rank);
+        }
+    }
+
+    /// What is told of those that are suspended or wait for a lock.
+    fn standing(&mut self, facts: &'w Facts, rank: Rank) {
+        let points = points(facts);
         if points > 0 {
             self.suspended.offer(rank, points);
         }
@@ -172,17 +205,39 @@ impl<'w> State<'w> {
     }
 }
 
-/// Value of the label `phase`.
-pub fn phase(facts: &Facts) -> &'static str {
-    match facts.phase {
-        Phase::Unset => Phase::Pending.as_str(),
-        phase => phase.as_str(),
+/// Some slots, a bit each.
+#[derive(Default)]
+struct Slots {
+    bits: Vec<u64>,
+}
+
+impl Slots {
+    fn add(&mut self, slot: Slot) {
+        let at = slot.0 as usize / 64;
+        if at >= self.bits.len() {
+            self.bits.resize(at + 1, 0);
+        }
+        if let Some(bits) = self.bits.get_mut(at) {
+            *bits |= 1 << (slot.0 % 64);
+        }
+    }
+
+    #[inline]
+    fn has(&self, slot: Slot) -> bool {
+        self.bits.get(slot.0 as usize / 64).is_some_and(|bits| bits >> (slot.0 % 64) & 1 == 1)
     }
 }
 
-/// When an active workflow entered its phase; 0 = not known.
-pub fn phase_start(facts: &Facts) -> Secs {
-    if facts.phase == Phase::Running { facts.started } else { facts.created }
+/// Value of the label `phase`.
+pub fn phase(facts: &Facts) -> &'static str {
+    phase_name(facts.phase)
+}
+
+const fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Unset => Phase::Pending.as_str(),
+        phase => phase.as_str(),
+    }
 }
 
 /// How many [`suspensions`] has; what one of them is called isn't looked up.
@@ -205,4 +260,31 @@ pub fn suspensions(facts: &Facts) -> BTreeMap<&str, Secs> {
         *since = (*since).min(node.started);
     }
     points
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// In whatever order they come: most are offered by slot, the stuck before all others.
+        #[test]
+        fn the_first_are_chosen(
+            offered in prop::collection::vec((any::<bool>(), prop_oneof![0..9_u32, any::<u32>()]), 0..200),
+            cap in 0..40_usize,
+        ) {
+            let mut top = Top::new(cap);
+            let mut all = Vec::new();
+            for (slot, (healthy, at)) in (0..).map(Slot).zip(offered) {
+                let rank = if healthy { Rank::healthy(at, slot) } else { Rank::stuck(at, slot) };
+                top.offer(rank, 2);
+                all.push((healthy, at, slot));
+            }
+            all.sort_unstable();
+            let first = all.iter().take(cap).map(|(_, _, slot)| *slot).collect::<Vec<_>>();
+            prop_assert_eq!(top.chosen(), (first, all.len() * 2));
+        }
+    }
 }

@@ -25,11 +25,15 @@ pub fn write(page: &mut Page, watchdog: &Watchdog, state: State<'_>) {
     workflows(page, state.workflows);
     stuck(page, state.verdicts);
     if let Some(mut series) = page.family("unstick_workflows_unknown") {
-        for reason in UnknownReason::ALL {
-            match watchdog.unknown.values().filter(|r| *r == reason).count() {
-                0 => {}
-                n => series.put(&[reason.as_str()], n),
+        // While Argo is down these are all there are: one pass.
+        let mut counts = vec![0_usize; UnknownReason::ALL.len()];
+        for reason in watchdog.unknown.values() {
+            if let Some(count) = counts.get_mut(*reason as usize) {
+                *count += 1;
             }
+        }
+        for (reason, n) in UnknownReason::ALL.iter().zip(counts).filter(|(_, n)| *n > 0) {
+            series.put(&[reason.as_str()], n);
         }
     }
     locks(page, watchdog, state.locks);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::page::{Page, Series};
-use super::state::{State, Top, phase, phase_start, suspensions};
+use super::state::{State, Top, phase, suspensions};
 use crate::api::reasons::DetectionType;
 use crate::api::workflow::Secs;
 use crate::watchdog::Watchdog;
@@ -38,7 +38,7 @@ pub fn write(page: &mut Page, watchdog: &Watchdog, state: &mut State<'_>, cap: u
         1
     });
     family.write("unstick_workflow_phase_start_timestamp_seconds", phased, |series, _, f| {
-        series.put(&[&f.namespace, &f.name, phase(f)], phase_start(f));
+        series.put(&[&f.namespace, &f.name, phase(f)], f.phase_start());
         1
     });
     family.write("unstick_suspension_start_timestamp_seconds", suspended, |series, room, f| {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
+
 use super::http::Ask;
 use super::looping::Loop;
 use crate::metrics;
@@ -42,7 +44,7 @@ impl Loop {
         }
         self.process.clock_skew = Some(self.clients.clock.skew().as_secs());
         self.clients.traffic.read(|counted| self.process.take_over(counted));
-        let text = metrics::render(&self.watchdog, &self.process);
+        let text = Bytes::from(metrics::render(&self.watchdog, &self.process));
         for scrape in self.scrapes.drain(..) {
             let _ = scrape.send(text.clone());
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 #[derive(Debug)]
 pub enum Ask {
     /// The text of `/metrics`.
-    Metrics(oneshot::Sender<String>),
+    Metrics(oneshot::Sender<Bytes>),
     /// Why this replica isn't ready; empty = it is.
     Ready(oneshot::Sender<Vec<String>>),
     /// Whether the loop still turns.

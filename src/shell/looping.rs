@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -64,7 +65,7 @@ pub struct Loop {
     pub(super) last_alive: Option<Instant>,
     pub(super) watch_down: Option<String>,
     pub(super) blind: Option<UnknownReason>,
-    pub(super) scrapes: Vec<oneshot::Sender<String>>,
+    pub(super) scrapes: Vec<oneshot::Sender<Bytes>>,
     pub(super) flushed_at: Option<Instant>,
     pub(super) hands: Hands,
     pub(super) locations: Locations,

@@ -95,9 +95,7 @@ impl Splitter {
                 return Some(Piece::Other(other));
             }
             let length = events_length(rest, end + 1);
-            let events = rest.get(..length)?.to_vec();
-            self.advance(length);
-            return Some(Piece::Events(events));
+            return self.take(length).map(Piece::Events);
         }
     }
 
@@ -109,6 +107,23 @@ impl Splitter {
     fn advance(&mut self, by: usize) {
         self.start += by;
         self.searched = self.searched.max(self.start);
+    }
+
+    /// Takes out the next `length` bytes. Mostly they are nearly all there are: then what is left is copied, not they.
+    fn take(&mut self, length: usize) -> Option<Vec<u8>> {
+        let left = self.waiting().checked_sub(length)?;
+        if self.start > 0 || left > length {
+            let taken = self.buffer.get(self.start..self.start + length)?.to_vec();
+            self.advance(length);
+            return Some(taken);
+        }
+        // As much will come again.
+        let mut rest = Vec::with_capacity(length.min(BLOCK));
+        rest.extend_from_slice(self.buffer.get(length..)?);
+        self.searched = self.searched.saturating_sub(length);
+        let mut taken = std::mem::replace(&mut self.buffer, rest);
+        taken.truncate(length);
+        Some(taken)
     }
 
     /// Goes over the bytes of a line that is too long; `None` when it goes on.

@@ -209,7 +209,6 @@ pub struct Kin {
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     pub uid: Uid,
     pub name: Box<str>,
@@ -230,9 +229,6 @@ pub struct Facts {
     /// Argo has put its phase label on the workflow: a controller has seen it.
     pub picked_up: bool,
     pub completion_counted: bool,
-    /// Suspended by spec or at a node; kept by the index. Asked of all workflows at each scrape, without a look at
-    /// their nodes.
-    pub has_suspension: bool,
     /// What ended the run; meaningful once it has finished.
     pub ended_by: EndedBy,
     /// Relist epoch in which the workflow was last seen.
@@ -273,7 +269,6 @@ impl Default for Facts {
             exit_handler: false,
             picked_up: false,
             completion_counted: false,
-            has_suspension: false,
             ended_by: EndedBy::Own,
             epoch: 0,
             deadline: 0,
@@ -303,6 +298,11 @@ impl Facts {
     /// Base of the run's age: its start, before that its creation.
     pub fn age_base(&self) -> Secs {
         if self.started == 0 { self.created } else { self.started }
+    }
+
+    /// When an active workflow entered its phase; 0 = not known.
+    pub fn phase_start(&self) -> Secs {
+        if self.phase == Phase::Running { self.started } else { self.created }
     }
 
     /// The active node of this id.

@@ -1,20 +1,28 @@
 //! Facts by slot, found by uid and by name; relists sweep what they did not see (no second copy).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashTable;
 
-use super::facts::{ActiveNode, Facts, Uid};
+use super::facts::{Facts, Uid};
+use super::outline::{Census, Outline};
 
 /// Place of a workflow in the index; reused after the workflow has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Slot(pub u32);
 
+/// Something of some workflows. Slots are numbers of ours: a fast hash will do.
+pub type BySlot<T> = HashMap<Slot, T, RandomState>;
+
 #[derive(Debug, Default)]
 pub struct Index {
     facts: Vec<Option<Facts>>,
+    /// Of each slot; with the census, what scrapes ask for.
+    outlines: Vec<Outline>,
+    census: Census,
     free: Vec<Slot>,
     /// Slots only, 5 bytes a workflow: what they are found by stands in the facts.
     by_uid: HashTable<Slot>,
@@ -74,26 +82,55 @@ impl Index {
         self.facts.get(slot.0 as usize)?.as_ref()
     }
 
-    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Facts> {
-        self.facts.get_mut(slot.0 as usize)?.as_mut()
+    /// Changes facts in place, but for what they are found by; `None` when there are none.
+    pub fn change<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Facts) -> R) -> Option<R> {
+        let facts = self.facts.get_mut(slot.0 as usize)?.as_mut()?;
+        let (kin, phase) = (Arc::as_ptr(&facts.kin), facts.phase);
+        let result = change(facts);
+        debug_assert!(kin == Arc::as_ptr(&facts.kin) && phase == facts.phase, "these come with `put`");
+        if let Some(outline) = self.outlines.get_mut(slot.0 as usize) {
+            *outline = Outline::of(facts);
+        }
+        Some(result)
+    }
+
+    /// The outline of each slot; that of an empty one has no traits.
+    pub fn outlines(&self) -> impl Iterator<Item = (Slot, Outline)> {
+        (0..).map(Slot).zip(self.outlines.iter().copied())
+    }
+
+    /// Its outline, without traits when there is no such workflow.
+    pub fn outline(&self, slot: Slot) -> Outline {
+        self.outlines.get(slot.0 as usize).copied().unwrap_or_default()
+    }
+
+    pub const fn census(&self) -> &Census {
+        &self.census
     }
 
     /// Puts facts in, replacing those of the same uid.
-    pub fn put(&mut self, mut facts: Facts) -> Slot {
-        facts.has_suspension = facts.suspended_since != 0 || facts.nodes.iter().any(ActiveNode::is_suspension);
+    pub fn put(&mut self, facts: Facts) -> Slot {
         let known = self.find(facts.uid);
+        let old = known.and_then(|slot| self.get(slot));
+        let named = old.is_some_and(|old| old.name == facts.name && old.namespace == facts.namespace);
         if let Some(slot) = known
-            && self.get(slot).is_some_and(|f| f.name != facts.name || f.namespace != facts.namespace)
+            && !named
         {
             self.forget_name(slot);
         }
         let slot = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
             self.facts.push(None);
+            self.outlines.push(Outline::default());
             Slot(u32::try_from(self.facts.len() - 1).unwrap_or(u32::MAX))
         });
+        self.count(slot, &facts);
         let (uid, name) = (hash(facts.uid), hash((&*facts.namespace, &*facts.name)));
         if let Some(place) = self.facts.get_mut(slot.0 as usize) {
             *place = Some(facts);
+        }
+        // Where every workflow has the place of its name, this one has its own.
+        if named && self.by_name.len() == self.by_uid.len() {
+            return slot;
         }
         let all = &self.facts;
         let of = |slot: &Slot| all.get(slot.0 as usize).and_then(Option::as_ref);
@@ -117,7 +154,27 @@ impl Index {
             entry.remove();
         }
         self.free.push(slot);
-        self.facts.get_mut(slot.0 as usize)?.take()
+        let facts = self.facts.get_mut(slot.0 as usize)?.take()?;
+        if let Some(outline) = self.outlines.get_mut(slot.0 as usize) {
+            *outline = Outline::default();
+        }
+        self.census.go(&facts.kin, facts.phase);
+        Some(facts)
+    }
+
+    /// Facts take the place of those that are in the slot now.
+    fn count(&mut self, slot: Slot, facts: &Facts) {
+        if let Some(outline) = self.outlines.get_mut(slot.0 as usize) {
+            *outline = Outline::of(facts);
+        }
+        let old = self.facts.get(slot.0 as usize).and_then(Option::as_ref);
+        if old.is_some_and(|old| Arc::ptr_eq(&old.kin, &facts.kin) && old.phase == facts.phase) {
+            return;
+        }
+        self.census.come(&facts.kin, facts.phase);
+        if let Some(old) = old {
+            self.census.go(&old.kin, old.phase);
+        }
     }
 
     /// A workflow of the same name may have taken the place already: then it stays.

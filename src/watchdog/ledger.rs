@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::facts::{Run, Uid};
-use super::index::Slot;
+use super::index::{BySlot, Slot};
 use super::policy::PolicyKey;
 use super::report::Holding;
 use super::{instant, secs};
@@ -68,11 +70,11 @@ pub struct Incident {
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub all: BTreeMap<Id, Incident>,
-    by_uid: HashMap<Uid, Vec<Id>>,
+    by_uid: HashMap<Uid, Vec<Id>, RandomState>,
     by_name: HashMap<(Arc<str>, String), Id>,
     /// Stuck runs without an incident yet, the longest-stuck first.
     candidates: BTreeSet<(Secs, Slot)>,
-    candidate_since: HashMap<Slot, Secs>,
+    candidate_since: BySlot<Secs>,
     /// Incidents with something to write: (urgency, since, id).
     dirty: BTreeSet<(u8, Secs, Id)>,
     /// When closed incidents are deleted, and failed writes tried again.

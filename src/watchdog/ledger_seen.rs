@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::facts::{Run, Uid};
+use super::facts::{Facts, Run, Uid};
 use super::index::Slot;
-use super::ledger::{Id, Incident, Want};
+use super::ledger::{Id, Incident, Ledger, Want};
 use super::policy::PolicyKey;
 use super::{Watchdog, instant, secs};
 use crate::api::incident::{PolicyKind, WorkflowIncident};
@@ -83,38 +83,8 @@ impl Watchdog {
     /// A closed incident, one of another run or one held by another state says nothing of when this state began: the
     /// clock may be late, never early.
     pub(super) fn adopt_clocks(&mut self, slot: Slot) -> bool {
-        let Some(facts) = self.index.get_mut(slot) else { return false };
-        let mut adopted = false;
-        let mut adopt = |clock: &mut Secs, since: Secs| {
-            if since != 0 && *clock > since {
-                *clock = since;
-                adopted = true;
-            }
-        };
-        for id in self.ledger.of_run(facts.uid) {
-            let Some(incident) = self.ledger.all.get(&id) else { continue };
-            if incident.run != facts.run() || !incident.is_open() || incident.is_leaving() {
-                continue;
-            }
-            if !incident.confirmed {
-                adopt(&mut facts.suspended_since, incident.stuck_since);
-            }
-            for held in &incident.detections {
-                let since = secs(held.since);
-                match (held.reason, held.kind, facts.rare.as_mut()) {
-                    (Reason::SuspendedBySpec, ..) => adopt(&mut facts.suspended_since, since),
-                    (_, DetectionType::StoppingTooLong, Some(rare)) => adopt(&mut rare.shutdown_since, since),
-                    (_, DetectionType::LockWedged, Some(rare)) if !rare.waiting.is_empty() => {
-                        if rare.wedged_since == 0 {
-                            rare.wedged_since = Secs::MAX;
-                        }
-                        adopt(&mut rare.wedged_since, since);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        adopted
+        let ledger = &self.ledger;
+        self.index.change(slot, |facts| adopt_clocks(facts, ledger)).unwrap_or(false)
     }
 
     pub(super) fn incident_gone(&mut self, namespace: &str, name: &str, now: Secs) {
@@ -138,4 +108,39 @@ impl Watchdog {
             self.ledger.mark(id, Want::Status);
         }
     }
+}
+
+/// See [`Watchdog::adopt_clocks`].
+fn adopt_clocks(facts: &mut Facts, ledger: &Ledger) -> bool {
+    let mut adopted = false;
+    let mut adopt = |clock: &mut Secs, since: Secs| {
+        if since != 0 && *clock > since {
+            *clock = since;
+            adopted = true;
+        }
+    };
+    for id in ledger.of_run(facts.uid) {
+        let Some(incident) = ledger.all.get(&id) else { continue };
+        if incident.run != facts.run() || !incident.is_open() || incident.is_leaving() {
+            continue;
+        }
+        if !incident.confirmed {
+            adopt(&mut facts.suspended_since, incident.stuck_since);
+        }
+        for held in &incident.detections {
+            let since = secs(held.since);
+            match (held.reason, held.kind, facts.rare.as_mut()) {
+                (Reason::SuspendedBySpec, ..) => adopt(&mut facts.suspended_since, since),
+                (_, DetectionType::StoppingTooLong, Some(rare)) => adopt(&mut rare.shutdown_since, since),
+                (_, DetectionType::LockWedged, Some(rare)) if !rare.waiting.is_empty() => {
+                    if rare.wedged_since == 0 {
+                        rare.wedged_since = Secs::MAX;
+                    }
+                    adopt(&mut rare.wedged_since, since);
+                }
+                _ => {}
+            }
+        }
+    }
+    adopted
 }

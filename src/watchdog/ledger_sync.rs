@@ -43,11 +43,11 @@ impl Watchdog {
     /// are counted. What we had noted before we lost the Lease is not.
     pub(super) fn count_finished(&mut self) {
         for slot in self.index.slots() {
-            if let Some(facts) = self.index.get_mut(slot)
-                && facts.is_finished()
-            {
-                facts.completion_counted = true;
-                self.completions.note(facts);
+            if self.index.get(slot).is_some_and(Facts::is_finished) {
+                self.index.change(slot, |facts| {
+                    facts.completion_counted = true;
+                    self.completions.note(facts);
+                });
             }
         }
     }

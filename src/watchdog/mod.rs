@@ -27,6 +27,7 @@ mod ledger_sync;
 mod ledger_write;
 pub mod nodes;
 pub mod observe;
+pub mod outline;
 pub mod pods;
 pub mod policy;
 mod policy_seen;
@@ -50,7 +51,7 @@ use agenda::Agenda;
 use completions::Completions;
 use effect::{Effect, Note, Write};
 use health::ArgoHealth;
-use index::{Index, Slot};
+use index::{BySlot, Index, Slot};
 use input::{Config, Input};
 use intern::Interner;
 use janitor::Janitor;
@@ -74,10 +75,10 @@ pub struct Watchdog {
     pub(crate) argo: ArgoHealth,
     pub(crate) pods: StrayPods,
     pub tally: Tally,
-    pub(crate) stuck: HashMap<Slot, Stuck>,
+    pub(crate) stuck: BySlot<Stuck>,
     /// Runs that were stuck and aren't now, and for how many seconds.
-    was_stuck: HashMap<Slot, (facts::Run, Secs)>,
-    pub(crate) unknown: HashMap<Slot, UnknownReason>,
+    was_stuck: BySlot<(facts::Run, Secs)>,
+    pub(crate) unknown: BySlot<UnknownReason>,
     /// Runs that wait for a lock, by the holder they name.
     waiters: HashMap<(Box<str>, Box<str>), Vec<Slot>>,
     pub(crate) ledger: Ledger,
@@ -117,9 +118,9 @@ impl Watchdog {
             argo,
             pods: StrayPods::default(),
             tally: Tally::new(bounds),
-            stuck: HashMap::new(),
-            was_stuck: HashMap::new(),
-            unknown: HashMap::new(),
+            stuck: BySlot::default(),
+            was_stuck: BySlot::default(),
+            unknown: BySlot::default(),
             waiters: HashMap::new(),
             ledger: Ledger::default(),
             janitor: Janitor::default(),
@@ -146,8 +147,8 @@ impl Watchdog {
             Input::Workflow(workflow) => self.workflow(workflow, now),
             Input::WorkflowGone(workflow) => self.workflow_gone(workflow, now),
             Input::WorkflowUnreadable { uid } => {
-                if let Some(facts) = self.index.find(facts::Uid::parse(uid).0).and_then(|s| self.index.get_mut(s)) {
-                    facts.epoch = self.epoch;
+                if let Some(slot) = self.index.find(facts::Uid::parse(uid).0) {
+                    self.index.change(slot, |facts| facts.epoch = self.epoch);
                 }
             }
             Input::Policy(seen) => self.policy(*seen, now),
@@ -290,9 +291,7 @@ impl Watchdog {
     fn due(&mut self, now: Timestamp) {
         let at = secs(now);
         while let Some((due, slot)) = self.agenda.pop_due(at) {
-            if let Some(facts) = self.index.get_mut(slot) {
-                facts.deadline = 0;
-            }
+            self.index.change(slot, |facts| facts.deadline = 0);
             self.judge_at(slot, now, due);
         }
         self.argo_judged(now);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use regex::Regex;
 
+use super::project::is_kept;
 use crate::api::policy::{self, ObserveSource};
-use crate::api::workflow::{Node, Workflow, input_parameter, parameter};
+use crate::api::workflow::{Node, Text, Workflow, input_parameter, parameter};
 
 /// Value of everything beyond `maxValues`.
 pub const OTHER: &str = "other";
@@ -43,8 +44,7 @@ impl Observe {
         let Some(spec) = spec else { return Self::default() };
         Self {
             workflow_type: spec.workflow_type.as_ref().map(Rule::compile),
-            // Task ids are free: they stand on capped per-workflow series only.
-            task_id: spec.task_id.as_ref().map(Rule::compile).map(|r| Rule { max_values: usize::MAX, ..r }),
+            task_id: spec.task_id.as_ref().map(Rule::compile),
             stage: spec.stage.as_ref().map(Rule::compile),
             agent: spec.agent.as_ref().map(Rule::compile),
         }
@@ -63,6 +63,28 @@ impl Rule {
             seen: HashSet::default(),
             memo: HashMap::default(),
         }
+    }
+
+    /// Whether all it reads is kept in [`Kin`](super::facts::Kin): of a workflow that is known it says what it said
+    /// before.
+    pub fn reads_kin(&self) -> bool {
+        match self.source {
+            ObserveSource::Label => is_kept(&self.key),
+            ObserveSource::Constant => true,
+            _ => false,
+        }
+    }
+
+    /// What the rule reads of the workflow as a whole where values are free: they stand on capped per-workflow series only.
+    pub fn any_of_workflow(&self, workflow: &Workflow<'_>) -> Option<Box<str>> {
+        let raw: Text<'_> = match self.source {
+            ObserveSource::Label => workflow.label(&self.key)?.into(),
+            ObserveSource::Annotation => workflow.annotation(&self.key)?.into(),
+            ObserveSource::Parameter => parameter(workflow.spec.parameters?, &self.key)?,
+            ObserveSource::Constant => self.key.as_str().into(),
+            ObserveSource::InputParameter | ObserveSource::TemplateName | ObserveSource::NodeName => return None,
+        };
+        (!raw.is_empty()).then(|| self.mapped(&raw).into())
     }
 
     /// What the rule reads of the workflow as a whole.
@@ -95,13 +117,7 @@ impl Rule {
         if let Some(known) = self.memo.get(raw) {
             return Some(Arc::clone(known));
         }
-        let mapped = self.map.iter().find(|(r, _)| r.is_match(raw)).map_or(raw, |(_, v)| v);
-        let end = mapped.char_indices().nth(MAX_VALUE).map_or(mapped.len(), |(at, _)| at);
-        let value: Arc<str> = mapped.get(..end).unwrap_or_default().into();
-        if self.max_values == usize::MAX {
-            // Free values rarely come twice.
-            return Some(value);
-        }
+        let value: Arc<str> = self.mapped(raw).into();
         let value = if self.seen.contains(&value) || self.seen.len() < self.max_values {
             self.seen.insert(Arc::clone(&value));
             value
@@ -113,6 +129,16 @@ impl Rule {
         }
         self.memo.insert(raw.into(), Arc::clone(&value));
         Some(value)
+    }
+
+    /// As it becomes a value, cut.
+    fn mapped<'r>(&'r self, raw: &'r str) -> &'r str {
+        let mapped = self.map.iter().find(|(r, _)| r.is_match(raw)).map_or(raw, |(_, v)| v);
+        if mapped.len() <= MAX_VALUE {
+            return mapped;
+        }
+        let end = mapped.char_indices().nth(MAX_VALUE).map_or(mapped.len(), |(at, _)| at);
+        mapped.get(..end).unwrap_or_default()
     }
 }
 

@@ -43,10 +43,13 @@ pub fn template_of<'w>(workflow: &'w Workflow<'_>) -> Option<(SourceKind, &'w st
     Some((kind, template.name.as_ref()))
 }
 
-/// The labels that are kept: completed and phase follow the status, they would only multiply the sets.
+/// Whether a label is kept: completed and phase follow the status, they would only multiply the sets.
+pub fn is_kept(label: &str) -> bool {
+    !matches!(label, "workflows.argoproj.io/completed" | "workflows.argoproj.io/phase")
+}
+
 pub fn labels<'w>(workflow: &'w Workflow<'_>) -> impl Iterator<Item = (&'w str, &'w str)> {
-    let all = workflow.meta.labels.iter().map(|(k, v)| (k.as_ref(), v.as_ref()));
-    all.filter(|(k, _)| !matches!(*k, "workflows.argoproj.io/completed" | "workflows.argoproj.io/phase"))
+    workflow.meta.labels.iter().map(|(k, v)| (k.as_ref(), v.as_ref())).filter(|(k, _)| is_kept(k))
 }
 
 impl Facts {
@@ -85,7 +88,6 @@ impl Projection<'_> {
             ended_by: ended_by(workflow),
             epoch: self.epoch,
             deadline: self.old.map_or(0, |o| o.deadline),
-            has_suspension: false,
             last_change: 0,
             suspended_since: 0,
             nodes: Box::default(),
@@ -119,11 +121,13 @@ impl Projection<'_> {
 
     /// What it shares with others, and its task id.
     fn kin(&mut self, workflow: &Workflow<'_>) -> (Arc<Kin>, Option<Box<str>>) {
-        let (mut kind, mut task) = (None, None);
-        if let Some(policy) = &mut self.policy {
-            kind = policy.observe.workflow_type.as_mut().and_then(|r| r.of_workflow(workflow));
-            task = policy.observe.task_id.as_mut().and_then(|r| r.of_workflow(workflow));
+        let mut observe = self.policy.as_deref_mut().map(|p| &mut p.observe);
+        let task = observe.as_ref().and_then(|o| o.task_id.as_ref()?.any_of_workflow(workflow));
+        let rule = observe.as_mut().and_then(|o| o.workflow_type.as_mut());
+        if let Some(old) = self.old.filter(|_| self.known && rule.as_ref().is_none_or(|r| r.reads_kin())) {
+            return (Arc::clone(&old.kin), task);
         }
+        let kind = rule.and_then(|r| r.of_workflow(workflow));
         let labelled = || {
             [SourceKind::WorkflowTemplate, SourceKind::ClusterWorkflowTemplate, SourceKind::CronWorkflow]
                 .into_iter()
@@ -131,7 +135,6 @@ impl Projection<'_> {
         };
         let template = template_of(workflow).map(|(_, name)| name);
         let kind = kind.as_deref().or_else(labelled).or(template).unwrap_or(NO_TYPE);
-        let task = task.map(|t| cut(&t).into());
         if let Some(old) = self.old.filter(|o| self.known && o.workflow_type.as_deref() == Some(kind)) {
             return (Arc::clone(&old.kin), task);
         }

@@ -63,10 +63,8 @@ impl Watchdog {
         let governor = policy.map_or(u16::MAX, |(i, _)| i);
         let (run, old_deadline) = (facts.run(), facts.deadline);
         self.agenda.set(slot, old_deadline, verdict.next);
-        if let Some(facts) = self.index.get_mut(slot)
-            && facts.deadline != verdict.next
-        {
-            facts.deadline = verdict.next;
+        if old_deadline != verdict.next {
+            self.index.change(slot, |facts| facts.deadline = verdict.next);
             self.statuses.drift();
         }
         self.learn(slot, run, governor, verdict, now, due);
@@ -152,10 +150,12 @@ impl Watchdog {
                 .max(facts.created),
             Some(_) => now,
         };
-        if let Some(rare) = self.index.get_mut(slot).and_then(|f| f.rare.as_mut())
-            && (since == 0 || rare.wedged_since == 0)
-        {
-            rare.wedged_since = since;
-        }
+        self.index.change(slot, |facts| {
+            if let Some(rare) = facts.rare.as_mut()
+                && (since == 0 || rare.wedged_since == 0)
+            {
+                rare.wedged_since = since;
+            }
+        });
     }
 }

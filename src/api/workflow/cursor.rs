@@ -4,6 +4,8 @@
 //! `serde_json`, because what it charges for each key and value (a visitor, a result, a number turned into a float that
 //! may not fit) doubled the cost of a watch line; it remains the judge of this one in the tests.
 
+use wide::u8x16;
+
 use super::leap::container_end;
 
 /// The text is no JSON from here on.
@@ -18,7 +20,7 @@ pub(crate) struct Quoted<'de> {
     pub(crate) escaped: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'de> {
     text: &'de str,
     at: usize,
@@ -230,32 +232,25 @@ fn number_end(bytes: &[u8], mut at: usize) -> Result<usize, Broken> {
     Ok(at)
 }
 
-/// Where the first byte from `at` on is that is quote, backslash or control character. Eight at a time.
+/// Where the first byte from `at` on is that is quote, backslash or control character. Sixteen at a time.
 #[inline]
 fn plain(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = bytes.get(at..at + 8).and_then(|word| word.first_chunk()) {
-        let marks = stops(u64::from_le_bytes(*word));
+    while let Some(part) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let part = u8x16::new(*part);
+        let is = |byte| part.simd_eq(u8x16::splat(byte));
+        // No larger than the largest control character: the smaller of both is itself.
+        let control = part.min(u8x16::splat(0x1f)).simd_eq(part);
+        let marks = (is(b'"') | is(b'\\') | control).to_bitmask();
         if marks != 0 {
-            return at + marks.trailing_zeros() as usize / 8;
+            return at + marks.trailing_zeros() as usize;
         }
-        at += 8;
+        at += 16;
     }
     let stop = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
     while bytes.get(at).is_some_and(|b| !stop(*b)) {
         at += 1;
     }
     at
-}
-
-/// The top bit of each byte of `word` that ends a run of plain ones. Borrows can mark bytes above such a byte falsely,
-/// never below: the lowest mark is right.
-#[inline]
-const fn stops(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash | control) & (ONES << 7)
 }
 
 /// Which containers are open: a bit each, 1 for an object. The first 64 need no memory.

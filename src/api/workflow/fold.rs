@@ -2,7 +2,7 @@
 
 use super::cursor::Broken;
 use super::lax::{Fields, Key, Value};
-use super::locks::{StoredSpec, StoredTemplates, Synchronization, templates, texts};
+use super::locks::{StoredSpec, Synchronization, stored_templates, templates, texts};
 use super::nodes::NodeMap;
 use super::{
     MAX_ANNOTATIONS, MAX_LABELS, MAX_LISTED, Meta, Nodes, Raw, Spec, Status, TemplateRef, Text, Ttl, Workflow,
@@ -289,7 +289,7 @@ impl<'de> Fields<'de> for StatusFields<'_, 'de> {
                 10
             }
             "storedTemplates" => {
-                value.object(&mut StoredTemplates(&mut status.suspend_durations))?;
+                stored_templates(value, &mut status.suspend_durations)?;
                 11
             }
             "storedWorkflowTemplateSpec" => {

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use memchr::memmem::Finder;
 use serde::de::Error as _;
 use serde_json::value::RawValue;
 
@@ -144,6 +145,20 @@ impl<'de> Value<'_, 'de> {
     pub(super) fn raw(&mut self) -> Result<Raw<'de>, Broken> {
         self.taken = true;
         self.cursor.piece().map(Raw)
+    }
+
+    /// Steps over an object or a list in whose text `word` is not found; says whether it did.
+    pub(super) fn leap_without(&mut self, word: &Finder<'_>) -> Result<bool, Broken> {
+        if !matches!(self.cursor.peek(), b'{' | b'[') {
+            return Ok(false);
+        }
+        let mut ahead = *self.cursor;
+        if word.find(ahead.piece()?.as_bytes()).is_some() {
+            return Ok(false);
+        }
+        *self.cursor = ahead;
+        self.taken = true;
+        Ok(true)
     }
 
     /// Reads an object into `into`; says whether there was one.

@@ -20,8 +20,9 @@ struct Masks {
 }
 
 /// Where the object or list that begins at `at` is over: the place behind its last bracket; `None` when it never is.
-pub(super) fn container_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    let (mut depth, mut state) = (0_u32, Strings::default());
+pub(super) fn container_end(bytes: &[u8], at: usize) -> Option<usize> {
+    // Its own bracket is open, and behind us.
+    let (mut depth, mut state, mut at) = (1_u32, Strings::default(), at + 1);
     loop {
         let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
         let masks = if let Some(block) = rest.first_chunk::<BLOCK>() {
@@ -33,23 +34,21 @@ pub(super) fn container_end(bytes: &[u8], mut at: usize) -> Option<usize> {
         };
         let text = state.inside(masks.quotes, masks.backslashes);
         let (opens, closes) = (masks.opens & !text, masks.closes & !text);
-        // Even if all that close came first, something would be open still.
-        if depth <= closes.count_ones() {
-            let mut marks = opens | closes;
-            while marks != 0 {
-                let bit = marks & marks.wrapping_neg();
-                marks ^= bit;
-                if opens & bit != 0 {
-                    depth += 1;
-                } else {
-                    depth = depth.checked_sub(1)?;
-                    if depth == 0 {
-                        return Some(at + bit.trailing_zeros() as usize + 1);
-                    }
+        // Most are those of empty objects, side by side: no depth is reached by them, and none left.
+        let empty = closes & opens << 1;
+        let opens = opens & !(empty >> 1);
+        let mut marks = opens | closes & !empty;
+        while marks != 0 {
+            let bit = marks & marks.wrapping_neg();
+            marks ^= bit;
+            if opens & bit != 0 {
+                depth = depth.checked_add(1)?;
+            } else {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + bit.trailing_zeros() as usize + 1);
                 }
             }
-        } else {
-            depth = depth.checked_add(opens.count_ones())? - closes.count_ones();
         }
         at += BLOCK;
     }

@@ -1,5 +1,9 @@
 //! Locks (`status.synchronization`) and the templates of a workflow (only what suspends for a while).
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::cursor::Broken;
 use super::lax::{Fields, Key, Value};
 use super::{Lock, MAX_LISTED, Status, Text, Ttl, fold::exit_handler};
@@ -81,8 +85,14 @@ impl<'de> Fields<'de> for Lock<'de> {
     }
 }
 
+/// Templates without it are of no interest, and nearly all are: they are the bulk of what Argo stores.
+static DURATION: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"duration\""));
+
 /// Reads a list of templates and keeps (name, `suspend.duration`) of those that resume by themselves.
 pub(super) fn templates<'de>(value: &mut Value<'_, 'de>, into: &mut Vec<(Text<'de>, Text<'de>)>) -> Result<(), Broken> {
+    if value.leap_without(&DURATION)? {
+        return Ok(());
+    }
     let mut over = false;
     value.objects(|template: Template<'de>| over |= !template.keep(into))?;
     if over {
@@ -139,8 +149,19 @@ impl<'de> Fields<'de> for Suspend<'_, 'de> {
     }
 }
 
-/// `status.storedTemplates`: `{scope/name/template: template}`.
-pub(super) struct StoredTemplates<'m, 'de>(pub(super) &'m mut Vec<(Text<'de>, Text<'de>)>);
+/// Reads `status.storedTemplates` in the same way.
+pub(super) fn stored_templates<'de>(
+    value: &mut Value<'_, 'de>,
+    into: &mut Vec<(Text<'de>, Text<'de>)>,
+) -> Result<(), Broken> {
+    if !value.leap_without(&DURATION)? {
+        value.object(&mut StoredTemplates(into))?;
+    }
+    Ok(())
+}
+
+/// `{scope/name/template: template}`.
+struct StoredTemplates<'m, 'de>(&'m mut Vec<(Text<'de>, Text<'de>)>);
 
 impl<'de> Fields<'de> for StoredTemplates<'_, 'de> {
     fn field(&mut self, _: Key<'de>, value: &mut Value<'_, 'de>) -> Result<u8, Broken> {

@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Watchdog;
 use super::facts::{Facts, Uid};
-use super::index::Slot;
+use super::index::{BySlot, Slot};
 use super::policy::PolicyKey;
 use crate::api::reasons::KeepReason;
 use crate::api::workflow::{Secs, Workflow};
@@ -102,7 +102,7 @@ pub struct Place {
 /// All finished runs that some policy keeps or deletes.
 #[derive(Debug, Default)]
 pub struct Janitor {
-    entries: HashMap<Slot, Entry>,
+    entries: BySlot<Entry>,
     /// When to look at which: what is due by time goes over to `due`.
     agenda: BTreeSet<(Secs, Secs, Slot)>,
     /// To be looked at now, the run that ended first before all others: whenever each was seen.
