@@ -47,8 +47,9 @@ impl Reading {
 impl Loop {
     /// Starts, restarts or ends the reading, as policies, settings and the Lease have it now.
     pub(super) fn look_at_deletes(&mut self) {
-        let archives = |policy: &Value| policy["spec"]["archive"].is_object();
-        let wanted = (self.watchdog.is_leading() && self.policies.values().any(archives)).then(|| {
+        let archives =
+            |policy: &str| serde_json::from_str(policy).is_ok_and(|p: Value| p["spec"]["archive"].is_object());
+        let wanted = (self.watchdog.is_leading() && self.policies.values().any(|p| archives(p))).then(|| {
             let instances = self.watchdog.argo_instances();
             let readable = |namespace: &String| self.namespace.as_ref().is_none_or(|own| own == namespace);
             let all = instances.into_iter().map(|i| (i.instance_id, i.namespace));

@@ -76,6 +76,9 @@ pub fn build(mut config: Config) -> anyhow::Result<Clients> {
     })
 }
 
+/// Of each connection, in bytes. Left alone, that of a busy watch grows to 400 KB, and keeps them.
+const READ_BUFFER: usize = 128 << 10;
+
 type Stack = BoxService<http::Request<Body>, http::Response<Box<DynBody>>, BoxError>;
 
 /// What `ClientBuilder::try_from` builds, over connections that let bytes gather, and without spans.
@@ -86,7 +89,9 @@ fn stack(config: &Config, gather: Duration) -> anyhow::Result<Stack> {
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
     connector.set_reset_reader_on_write(config.reset_reader_on_write);
-    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .http1_max_buf_size(READ_BUFFER)
+        .build::<_, Body>(connector);
     Ok(ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
@@ -58,7 +57,8 @@ pub struct Loop {
     /// Why nothing is deleted, as it was last said.
     pub(super) deaf: Option<String>,
     /// Policies as the server has them, for when maxima or CRDs change.
-    pub(super) policies: HashMap<PolicyKey, Value>,
+    /// As JSON: a tree of values takes ten times as much.
+    pub(super) policies: HashMap<PolicyKey, Box<str>>,
     pub(super) settings: Option<WatchdogObject>,
     pub(super) missing_fields: Vec<String>,
     pub(super) argo_tasks: HashMap<(String, String), JoinHandle<()>>,

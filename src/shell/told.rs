@@ -153,30 +153,33 @@ impl Loop {
         }
     }
 
-    fn policy(&mut self, value: Value) {
+    fn policy(&mut self, mut value: Value) {
+        if let Some(metadata) = value["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
         // To read a policy costs regular expressions and a look at every run: not for each status that we write.
         if let Some(key) = admit::policy_key(&value)
             && let Some(known) = self.policies.get_mut(&key)
-            && admit::same_but_status(known, &value)
+            && serde_json::from_str(known).is_ok_and(|known| admit::same_but_status(&known, &value))
         {
             let status = admit::policy_status(&value).map(Box::new);
-            *known = value;
+            *known = value.to_string().into();
             self.handle(Input::PolicyStatus(key, status));
             return;
         }
-        self.admit(value);
+        self.admit(&value);
     }
 
-    fn admit(&mut self, value: Value) {
+    fn admit(&mut self, value: &Value) {
         let floor = i64::from(self.watchdog.no_progress_floor());
         let tenant = value["kind"] == "WorkflowPolicy";
         let maxima = self.settings.as_ref().and_then(|s| s.spec.tenant_maxima.as_ref()).filter(|_| tenant);
         let context = Context { maxima, no_progress_floor: floor, missing_fields: &self.missing_fields };
-        let Some(seen) = admit::policy(&value, &context) else { return };
+        let Some(seen) = admit::policy(value, &context) else { return };
         for problem in &seen.problems {
             tracing::warn!(policy = seen.origin.key.label(), %problem, "policy");
         }
-        self.policies.insert(seen.origin.key.clone(), value);
+        self.policies.insert(seen.origin.key.clone(), value.to_string().into());
         self.handle(Input::Policy(Box::new(seen)));
         self.look_at_deletes();
     }
@@ -190,8 +193,10 @@ impl Loop {
     }
 
     fn admit_again(&mut self) {
-        for value in self.policies.values().cloned().collect::<Vec<_>>() {
-            self.admit(value);
+        for text in self.policies.values().cloned().collect::<Vec<_>>() {
+            if let Ok(value) = serde_json::from_str(&text) {
+                self.admit(&value);
+            }
         }
     }
 

@@ -229,8 +229,11 @@ impl Policies {
         (0..u16::MAX).zip(&self.all).filter_map(|(i, (_, p))| p.as_ref().map(|p| (i, p)))
     }
 
-    pub fn put(&mut self, policy: Policy) {
+    pub fn put(&mut self, mut policy: Policy) {
         self.empty_lines();
+        for (_, other) in self.iter() {
+            policy.observe.share(&other.observe);
+        }
         self.newest = self.newest.max(policy.from_epoch);
         if let Some((_, place)) = self.all.iter_mut().find(|(key, _)| *key == policy.key) {
             *place = Some(policy);
