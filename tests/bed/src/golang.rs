@@ -74,6 +74,8 @@ impl Module {
             .current_dir(&self.dir)
             .env("GOWORK", "off")
             .env("GOGC", LAZY_COLLECTOR)
+            // As their own projects ship these programs. Argo would otherwise have sqlite's C compiled, for a minute.
+            .env("CGO_ENABLED", "0")
             .output()
             .context("cannot start `go`")?;
         if !done.status.success() {
