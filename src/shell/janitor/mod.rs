@@ -101,7 +101,7 @@ impl Hands {
         let places: Vec<Arc<Open>> =
             self.places.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for place in places {
-            place.flush(self.clock.now().into()).await;
+            let _ = place.flush(self.clock.now().into()).await;
         }
         // Jobs were given up: what is aside stops at its next call, and it may not outlive the runtime.
         self.desks.aside_is_idle().await;

@@ -36,10 +36,12 @@ impl Open {
         Self { store, asking, location, rows, trouble: Notify::new() }
     }
 
-    /// Writes the lines that wait as one batch for each day and namespace; what can't be written waits on.
-    pub async fn flush(&self, now: Time) {
+    /// Writes the lines that wait as one batch for each day and namespace; what can't be written waits on. Says why it
+    /// couldn't.
+    pub async fn flush(&self, now: Time) -> Option<StoreError> {
         let location = &self.location.name;
-        if let Err(error) = self.write_lines(now).await {
+        let failed = self.write_lines(now).await.err();
+        if let Some(error) = &failed {
             let lines = self.rows.len();
             tracing::warn!(location, lines, %error, "the catalogue can't be written; it is tried again");
         }
@@ -52,6 +54,7 @@ impl Open {
                  runs were deleted is told by this log only"
             );
         }
+        failed
     }
 
     /// The same, for who wants to know.

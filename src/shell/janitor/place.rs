@@ -47,6 +47,9 @@ const LOOKED_FIRST: &str = "Archives are stored and verified here. The store doe
     (If-None-Match): unstick looks before each put that nothing is there, and reads back what it wrote. Let nobody else \
     write below the prefix.";
 
+/// What it says of a catalogue that can't be written, before why.
+const BEHIND: &str = "But the catalogue is behind: its lines wait and are tried again, for they can't be written:";
+
 /// A location that isn't ready is tried again after this.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -77,16 +80,13 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
         let mut status = written.clone();
         let mut open: Option<Arc<Open>> = None;
         let mut resolved = String::new();
+        // Why the catalogue can't be written, as it was first found.
+        let mut behind: Option<String> = None;
         loop {
             let found = attempt(&object, &status, &opening, open.take()).await;
             let ready = found.reason == LocationReason::Probed;
-            status = said(&object, &status, &found, &opening);
-            if status != written {
-                match write(&opening.act, &name, &status).await {
-                    Ok(()) => written = status.clone(),
-                    Err(error) => tracing::warn!(location = name, %error, "the status of a location can't be written"),
-                }
-            }
+            status = said(&object, &status, &found, behind.as_deref(), &opening);
+            publish(&opening.act, &name, &status, &mut written).await;
             open.clone_from(&found.open);
             if ready && introduced(&mut resolved, &found.identity) {
                 let (bucket, fingerprint) = (object.spec.bucket(), found.fingerprint.to_string());
@@ -97,10 +97,10 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                 read_only: object.spec.access_mode == AccessMode::ReadOnly,
                 message: found.message.clone(),
                 fingerprint: found.fingerprint.to_string(),
-                allowed: found.allowed,
+                allowed: found.allowed.clone(),
             };
             let (uid, generation) = (object.metadata.uid.clone(), object.metadata.generation);
-            if tell.send(Tried { name: name.clone(), uid, generation, place, open: found.open }).await.is_err() {
+            if tell.send(Tried { name: name.clone(), uid, generation, place, open: open.clone() }).await.is_err() {
                 return;
             }
             let wait = if ready { Duration::from_secs(every) } else { AGAIN.min(Duration::from_secs(every)) };
@@ -111,13 +111,19 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                     tokio::time::sleep_until(tick).await;
                     continue;
                 };
-                tokio::select! {
+                let failed = tokio::select! {
                     () = tokio::time::sleep_until(tick) => open.flush(opening.clock.now().into()).await,
                     () = open.rows.full() => open.flush(opening.clock.now().into()).await,
                     () = open.trouble.notified() => {
                         tokio::time::sleep(Duration::from_secs(5)).await;
                         break;
                     }
+                };
+                // Said once: what each try says may differ by the store's number of the request.
+                if failed.is_some() != behind.is_some() {
+                    behind = failed.map(|error| unopened(&error).1);
+                    status = said(&object, &status, &found, behind.as_deref(), &opening);
+                    publish(&opening.act, &name, &status, &mut written).await;
                 }
             }
         }
@@ -223,11 +229,12 @@ async fn lies_apart(object: &ArchiveLocation, opening: &Opening) -> Result<(), S
     looked.unwrap_or_else(|e| Err(StoreError::new(Fault::Other, e.to_string())))
 }
 
-/// The status as it is to be: the same as before while nothing new was found.
+/// The status as it is to be: the same as before while nothing new was found. `behind`: why the catalogue can't be written.
 fn said(
     object: &ArchiveLocation,
     before: &ArchiveLocationStatus,
     found: &Found,
+    behind: Option<&str>,
     opening: &Opening,
 ) -> ArchiveLocationStatus {
     let now = opening.clock.now();
@@ -235,9 +242,13 @@ fn said(
     let mut conditions = before.conditions.clone();
     let ready = found.reason == LocationReason::Probed;
     let status = if ready { ConditionStatus::True } else { ConditionStatus::False };
+    let message = match behind.filter(|_| ready) {
+        Some(why) => format!("{} {BEHIND} {why}", found.message),
+        None => found.message.clone(),
+    };
     condition::set(
         &mut conditions,
-        Condition::new(ConditionType::Ready, status, found.reason.as_str(), &found.message, now.into())
+        Condition::new(ConditionType::Ready, status, found.reason.as_str(), &message, now.into())
             .of_generation(generation),
     );
     let mut next = ArchiveLocationStatus {
@@ -254,6 +265,17 @@ fn said(
         next.last_probe_time = Some(now.into());
     }
     next
+}
+
+/// Writes the status unless the object has it already.
+async fn publish(client: &Client, name: &str, status: &ArchiveLocationStatus, written: &mut ArchiveLocationStatus) {
+    if status == written {
+        return;
+    }
+    match write(client, name, status).await {
+        Ok(()) => written.clone_from(status),
+        Err(error) => tracing::warn!(location = name, %error, "the status of a location can't be written"),
+    }
 }
 
 async fn write(client: &Client, name: &str, status: &ArchiveLocationStatus) -> kube::Result<()> {

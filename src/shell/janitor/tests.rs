@@ -89,6 +89,11 @@ async fn deleted(object: Value, needed: Needed) -> Vec<Row> {
     place.rows.take()
 }
 
+/// A line of a catalogue.
+pub(super) async fn row() -> Row {
+    deleted(run(), Needed::Facts(Redaction::default())).await.remove(0)
+}
+
 #[tokio::test]
 async fn a_deletion_that_asks_for_no_archive_has_its_line_where_a_location_is_named() {
     let rows = deleted(run(), Needed::Facts(Redaction::default())).await;
@@ -188,7 +193,7 @@ async fn what_waits_for_the_catalogue_outlives_a_probe_that_fails() {
     task.abort();
     assert!(!Arc::ptr_eq(&first, &second), "it was opened anew, or this shows nothing");
     assert_eq!(second.rows.len(), 1, "the line is lost");
-    second.flush(jiff::Timestamp::now().into()).await;
+    assert!(second.flush(jiff::Timestamp::now().into()).await.is_none());
     assert_eq!(second.rows.len(), 0);
     let all = List { prefix: "workflow-archives-index/catalogue/", ..List::default() };
     let written = second.store.list(&all).await.unwrap().objects;

@@ -40,7 +40,7 @@ async fn tried(
     opening: &Opening,
 ) -> (LocationReason, ArchiveLocationStatus) {
     let found = attempt(object, before, opening, None).await;
-    (found.reason, said(object, before, &found, opening))
+    (found.reason, said(object, before, &found, None, opening))
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -186,7 +186,7 @@ async fn a_store_without_the_condition_is_used_without_it_and_says_so() {
         // Also when it is tried again.
         for _ in 0..2 {
             let found = attempt(&object, &before, &opening, Some(open)).await;
-            let status = said(&object, &before, &found, &opening);
+            let status = said(&object, &before, &found, None, &opening);
             let (ready, known) = (&status.conditions[0], status.capabilities.clone().unwrap().conditional_put);
             assert_eq!((ready.status, known), (ConditionStatus::True, honours == Some(true)), "{honours:?}");
             let explained = ready.message.contains("doesn't honour conditional puts (If-None-Match)");
@@ -200,6 +200,41 @@ async fn a_store_without_the_condition_is_used_without_it_and_says_so() {
         let unknown = attempt(&object, &ArchiveLocationStatus::default(), &opening, Some(open)).await;
         assert_eq!(unknown.reason == LocationReason::Probed, honours.is_some(), "{:?} {}", honours, unknown.message);
     }
+}
+
+#[tokio::test]
+async fn that_the_catalogue_cant_be_written_is_said_until_it_can() {
+    let (tell, mut patches) = mpsc::unbounded_channel();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let tell = tell.clone();
+        async move {
+            let body = request.into_body().collect_bytes().await.unwrap();
+            let patch: Value = serde_json::from_slice(&body).unwrap();
+            tell.send(patch["status"]["conditions"][0].clone()).unwrap();
+            let object = json!({"metadata": {"name": "main"}, "spec": {"type": "Filesystem", "allowedNamespaces": {}}});
+            Ok::<_, Infallible>(Response::new(Body::from(object.to_string().into_bytes())))
+        }
+    });
+    let act = Client::new(service, "default");
+    let disk = TempDir::new().unwrap();
+    let opening = Opening { act, flush_every: Duration::from_millis(20), ..opening(None) };
+    let (tell, mut tried) = mpsc::channel(1);
+    let task = follow_place(of_folder(disk.path()), opening, tell);
+    let open = tried.recv().await.unwrap().open.unwrap();
+    assert_eq!(patches.recv().await.unwrap()["message"], KEPT);
+    // A file where its folder belongs: archives and probes go elsewhere.
+    let index = disk.path().join("workflow-archives-index/catalogue");
+    fs::write(&index, "").unwrap();
+    open.rows.add(crate::shell::janitor::tests::row().await);
+    let behind = patches.recv().await.unwrap();
+    assert_eq!((behind["status"].as_str(), behind["reason"].as_str()), (Some("True"), Some("Probed")));
+    let message = behind["message"].as_str().unwrap();
+    assert!(message.starts_with(KEPT) && message.contains(BEHIND), "{message}");
+    fs::remove_file(&index).unwrap();
+    assert_eq!(patches.recv().await.unwrap()["message"], KEPT);
+    task.abort();
+    assert!(patches.try_recv().is_err(), "each is said once");
+    assert_eq!(open.rows.len(), 0);
 }
 
 #[test]
