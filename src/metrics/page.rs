@@ -127,7 +127,7 @@ impl Series<'_> {
 }
 
 fn escape(text: &mut String, value: &str) {
-    if !value.contains(['\\', '"', '\n']) {
+    if memchr::memchr3(b'\\', b'"', b'\n', value.as_bytes()).is_none() {
         text.push_str(value);
         return;
     }

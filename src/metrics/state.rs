@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::counting::Counting;
 use crate::api::reasons::{DetectionType, Reason};
 use crate::api::workflow::Secs;
@@ -94,9 +96,9 @@ pub struct State<'w> {
     /// By namespace, type and phase.
     pub workflows: BTreeMap<(&'w str, &'w str, &'static str), usize>,
     /// Stuck ones by namespace, policy and what is shown first of each.
-    pub verdicts: HashMap<(&'w str, &'w str, DetectionType, Reason), usize>,
+    pub verdicts: HashMap<(&'w str, &'w str, DetectionType, Reason), usize, RandomState>,
     /// By namespace of the waiting workflow and lock.
-    pub locks: HashMap<(&'w str, &'w str), Waiting<'w>>,
+    pub locks: HashMap<(&'w str, &'w str), Waiting<'w>, RandomState>,
     pub active: Top,
     pub started: Top,
     pub phased: Top,
@@ -113,8 +115,8 @@ impl<'w> State<'w> {
         let top = || Top::new(cap);
         let mut state = Self {
             workflows: BTreeMap::new(),
-            verdicts: HashMap::new(),
-            locks: HashMap::new(),
+            verdicts: HashMap::default(),
+            locks: HashMap::default(),
             active: top(),
             started: top(),
             phased: top(),
@@ -141,17 +143,14 @@ impl<'w> State<'w> {
         let mut seen = Slots::default();
         let mut verdicts = Counting::new();
         for (slot, verdict) in &watchdog.stuck {
-            let Some(facts) = watchdog.index.get(*slot) else { continue };
             seen.add(*slot);
             let rank = Rank::stuck(verdict.since(), *slot);
             self.stuck.offer(rank, 1);
-            if let Some(hold) = verdict.holds.first() {
-                // Kin share the namespace: what it is called is looked at once.
-                let key = (Arc::as_ptr(&facts.kin).addr(), verdict.policy, hold.kind, hold.reason);
-                verdicts.add(key, (facts, verdict.policy, hold), |(kin, policy, kind, reason)| {
-                    (kin as u64) ^ u64::from(policy) << 48 ^ (kind as u64) << 8 ^ reason as u64
-                });
-            }
+            // The text of a namespace is kept once: what it is called is looked at once.
+            let (place, (kind, reason)) = (Arc::as_ptr(&verdict.namespace).cast::<u8>().addr(), verdict.shown());
+            verdicts.add((place, verdict.policy, kind, reason), verdict, |(place, policy, kind, reason)| {
+                (place as u64) ^ u64::from(policy) << 48 ^ (kind as u64) << 8 ^ reason as u64
+            });
             let outline = watchdog.index.outline(*slot);
             if outline.has(Outline::ACTIVE) {
                 self.active(watchdog, outline, rank, *slot);
@@ -160,10 +159,10 @@ impl<'w> State<'w> {
                 }
             }
         }
-        for ((facts, policy, hold), n) in verdicts.into_counts() {
-            if let Some(policy) = watchdog.policies.get(policy) {
-                let key = (&*facts.namespace, &*policy.label, hold.kind, hold.reason);
-                *self.verdicts.entry(key).or_default() += n;
+        for (verdict, n) in verdicts.into_counts() {
+            if let Some(policy) = watchdog.policies.get(verdict.policy) {
+                let (kind, reason) = verdict.shown();
+                *self.verdicts.entry((&*verdict.namespace, &*policy.label, kind, reason)).or_default() += n;
             }
         }
         seen
@@ -184,19 +183,23 @@ impl<'w> State<'w> {
         if outline.has(Outline::DEADLINE) {
             self.deadline.offer(rank, 1);
         }
-        if outline.has(Outline::SUSPENDED | Outline::WAITING)
+        match outline.points {
+            0 => {}
+            1 => self.suspended.offer(rank, 1),
+            // Of two nodes of one template the earlier is told of.
+            _ => {
+                let points = watchdog.index.get(slot).map_or(0, |facts| suspensions(facts).len());
+                self.suspended.offer(rank, points);
+            }
+        }
+        if outline.has(Outline::WAITING)
             && let Some(facts) = watchdog.index.get(slot)
         {
-            self.standing(facts, rank);
+            self.waits(facts);
         }
     }
 
-    /// What is told of those that are suspended or wait for a lock.
-    fn standing(&mut self, facts: &'w Facts, rank: Rank) {
-        let points = points(facts);
-        if points > 0 {
-            self.suspended.offer(rank, points);
-        }
+    fn waits(&mut self, facts: &'w Facts) {
         for lock in facts.waiting() {
             let waiting = self.locks.entry((&facts.namespace, &lock.name)).or_default();
             waiting.workflows += 1;
@@ -237,15 +240,6 @@ const fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Unset => Phase::Pending.as_str(),
         phase => phase.as_str(),
-    }
-}
-
-/// How many [`suspensions`] has; what one of them is called isn't looked up.
-fn points(facts: &Facts) -> usize {
-    let nodes = facts.nodes.iter().filter(|n| n.is_suspension() && n.started != 0).count();
-    match usize::from(facts.suspended_since != 0) + nodes {
-        few @ (0 | 1) => few,
-        _ => suspensions(facts).len(),
     }
 }
 

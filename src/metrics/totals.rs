@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
+
 use super::catalogue::{OTHER, catalogue};
 use super::page::Page;
 use super::state::{State, Waiting};
@@ -61,7 +63,7 @@ fn workflows(page: &mut Page, counts: BTreeMap<(&str, &str, &str), usize>) {
     }
 }
 
-fn stuck(page: &mut Page, counts: HashMap<(&str, &str, DetectionType, Reason), usize>) {
+fn stuck(page: &mut Page, counts: HashMap<(&str, &str, DetectionType, Reason), usize, RandomState>) {
     let name = "unstick_workflows_stuck";
     let all = largest_first(counts);
     page.dropped(name, all.len().saturating_sub(cap(name)));
@@ -71,7 +73,7 @@ fn stuck(page: &mut Page, counts: HashMap<(&str, &str, DetectionType, Reason), u
     }
 }
 
-fn locks(page: &mut Page, watchdog: &Watchdog, mut waiting: HashMap<(&str, &str), Waiting<'_>>) {
+fn locks(page: &mut Page, watchdog: &Watchdog, mut waiting: HashMap<(&str, &str), Waiting<'_>, RandomState>) {
     let (waiters, holders) = ("unstick_lock_waiters", "unstick_lock_live_holders");
     let all = largest_first(waiting.iter().map(|(lock, w)| (*lock, w.workflows)));
     let beyond = all.len().saturating_sub(cap(waiters));

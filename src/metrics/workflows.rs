@@ -109,10 +109,9 @@ impl<'w> Capped<'_, 'w> {
         let mut written = 0;
         for slot in slots {
             let (Some(facts), Some(stuck)) = (named(watchdog, slot), watchdog.stuck.get(&slot)) else { continue };
-            let (Some(policy), Some(hold)) = (watchdog.policies.get(stuck.policy), stuck.holds.first()) else {
-                continue;
-            };
-            let labels = [&*facts.namespace, &*facts.name, &*policy.label, hold.kind.as_str(), hold.reason.as_str()];
+            let Some(policy) = watchdog.policies.get(stuck.policy) else { continue };
+            let (kind, reason) = stuck.shown();
+            let labels = [&*facts.namespace, &*facts.name, &*policy.label, kind.as_str(), reason.as_str()];
             series.put(&labels, 1);
             written += 1;
         }
@@ -122,8 +121,7 @@ impl<'w> Capped<'_, 'w> {
 
 /// The facts of a slot, unless a newer workflow has taken the name: two series of one name would spoil the scrape.
 fn named(watchdog: &Watchdog, slot: Slot) -> Option<&Facts> {
-    let facts = watchdog.index.get(slot)?;
-    (watchdog.index.find_name(&facts.namespace, &facts.name) == Some(slot)).then_some(facts)
+    watchdog.index.get(slot).filter(|_| watchdog.index.is_named(slot))
 }
 
 /// The threshold of each detection type whose state is there; the earlier of two detections of one type.

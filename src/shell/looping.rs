@@ -57,7 +57,7 @@ pub struct Loop {
     /// Why nothing is deleted, as it was last said.
     pub(super) deaf: Option<String>,
     /// Policies as the server has them, for when maxima or CRDs change.
-    /// As JSON: a tree of values takes ten times as much.
+    /// As JSON: a tree of values takes many times as much.
     pub(super) policies: HashMap<PolicyKey, Box<str>>,
     pub(super) settings: Option<WatchdogObject>,
     pub(super) missing_fields: Vec<String>,

@@ -9,6 +9,9 @@ use crate::api::workflow::{Identity, Spotter};
 
 /// Blocks are cut at the last line end before this many bytes.
 pub const BLOCK: usize = 64 << 10;
+/// With so many bytes it is time to take blocks out: one more event mostly still fits into the room of a block, which need
+/// not be copied to a larger one.
+pub const FULL: usize = BLOCK / 4 * 3;
 
 /// How lines begin that are events of objects; API servers write `type` first, without spaces.
 const EVENTS: [&[u8]; 3] = [br#"{"type":"ADDED","#, br#"{"type":"MODIFIED","#, br#"{"type":"DELETED","#];
@@ -117,8 +120,8 @@ impl Splitter {
             self.advance(length);
             return Some(taken);
         }
-        // As much will come again.
-        let mut rest = Vec::with_capacity(length.min(BLOCK));
+        // As much will come again, or somewhat more.
+        let mut rest = Vec::with_capacity((2 * length).min(BLOCK));
         rest.extend_from_slice(self.buffer.get(length..)?);
         self.searched = self.searched.saturating_sub(length);
         let mut taken = std::mem::replace(&mut self.buffer, rest);

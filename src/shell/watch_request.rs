@@ -10,7 +10,7 @@ use kube::Client;
 use kube::client::Body;
 use tokio::time::timeout;
 
-use super::stream::{BLOCK, Splitter};
+use super::stream::{FULL, Splitter};
 use super::watch_fault::Fault;
 use super::watch_page::Page;
 
@@ -99,7 +99,7 @@ impl Reading {
         Ok((bytes, true))
     }
 
-    /// Waits for bytes and takes with them what else has arrived, up to a block. False at the end.
+    /// Waits for bytes and takes with them what else has arrived, about a block. False at the end.
     pub(super) async fn more(&mut self, into: &mut Splitter) -> Result<bool, Fault> {
         if let Some(ended) = self.ended.take() {
             return ended.map(|()| false);
@@ -110,7 +110,7 @@ impl Reading {
         // Single events come as frames, one by one, from the task that reads the socket: it is let run before we take it
         // that none is left.
         let mut asked = false;
-        while into.waiting() < BLOCK {
+        while into.waiting() < FULL {
             let frame = Pin::new(&mut self.body.frame()).poll(&mut Context::from_waker(Waker::noop()));
             let Poll::Ready(frame) = frame else {
                 if std::mem::replace(&mut asked, true) {

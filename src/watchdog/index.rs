@@ -61,6 +61,17 @@ impl Index {
         self.by_name.find(hash((namespace, name)), named).copied()
     }
 
+    /// Whether the workflow in a slot is the one that its name stands for: not where a newer one has taken the name.
+    pub fn is_named(&self, slot: Slot) -> bool {
+        let Some(facts) = self.get(slot) else { return false };
+        self.all_are_named() || self.find_name(&facts.namespace, &facts.name) == Some(slot)
+    }
+
+    /// Every workflow has the place of its name: there are as many.
+    fn all_are_named(&self) -> bool {
+        self.by_name.len() == self.by_uid.len()
+    }
+
     pub fn set_cover(&mut self, cover: Cover) {
         self.cover = cover;
     }
@@ -128,8 +139,7 @@ impl Index {
         if let Some(place) = self.facts.get_mut(slot.0 as usize) {
             *place = Some(facts);
         }
-        // Where every workflow has the place of its name, this one has its own.
-        if named && self.by_name.len() == self.by_uid.len() {
+        if named && self.all_are_named() {
             return slot;
         }
         let all = &self.facts;

@@ -276,7 +276,7 @@ impl Watchdog {
         let (Some(facts), Some(stuck)) = (self.index.get(slot), self.stuck.get(&slot)) else { return Vec::new() };
         let Some(policy) = self.policies.get(stuck.policy) else { return Vec::new() };
         let scene = Scene { facts, index: &self.index, pods: &self.pods };
-        let mut all: Vec<_> = stuck.holds.iter().map(|h| super::survey::holding(&scene, policy, h)).collect();
+        let mut all: Vec<_> = stuck.holds().iter().map(|h| super::survey::holding(&scene, policy, h)).collect();
         if self.unknown.contains_key(&slot)
             && let Some(incident) = self.ledger.all.get(&id)
         {

@@ -50,7 +50,7 @@ impl Observe {
         }
     }
 
-    /// Takes over what another policy has of the same patterns: compiled, each holds some 10 KB.
+    /// Takes over what another policy has of the same patterns: compiled, even a short one is large.
     pub fn share(&mut self, other: &Self) {
         for rule in [&mut self.workflow_type, &mut self.task_id, &mut self.stage, &mut self.agent].into_iter().flatten()
         {
@@ -177,5 +177,20 @@ mod tests {
         assert_eq!(read("testing").as_deref(), Some(OTHER));
         assert_eq!(read("implode").as_deref(), Some("implementation"));
         assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn patterns_that_policies_share_are_there_once() {
+        let observe = |pattern: &str| {
+            let rule = serde_json::json!({"from": {"type": "TemplateName"}, "map": [{"match": pattern, "value": "v"}]});
+            Observe::compile(serde_json::from_value(serde_json::json!({"stage": rule, "agent": rule})).ok().as_ref())
+        };
+        let place = |rule: &Option<Rule>| rule.as_ref().unwrap().map[0].0.as_str().as_ptr();
+        let (first, mut same, mut other) = (observe("impl.*"), observe("impl.*"), observe("test.*"));
+        assert_ne!(place(&same.stage), place(&first.stage));
+        same.share(&first);
+        other.share(&first);
+        assert_eq!([place(&same.stage), place(&same.agent)], [place(&first.stage); 2]);
+        assert_eq!(other.stage.unwrap().map[0].0.as_str(), "^(?:test.*)$");
     }
 }

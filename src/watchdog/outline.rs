@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::facts::{ActiveNode, Facts, Kin, Phase};
+use super::facts::{Facts, Kin, Phase};
 use crate::api::workflow::Secs;
 
 /// The outline of one workflow; the default is that of a slot without one.
@@ -17,6 +17,8 @@ pub struct Outline {
     /// Base of the run's age.
     pub age_base: Secs,
     traits: u8,
+    /// Points at which it is suspended, by spec or at nodes; two nodes of one template count as two.
+    pub points: u8,
 }
 
 impl Outline {
@@ -28,24 +30,22 @@ impl Outline {
     pub const PROGRESSED: u8 = 1 << 3;
     /// A threshold is ahead of it.
     pub const DEADLINE: u8 = 1 << 4;
-    /// Suspended by spec or at a node.
-    pub const SUSPENDED: u8 = 1 << 5;
     /// It waits for a lock.
-    pub const WAITING: u8 = 1 << 6;
+    pub const WAITING: u8 = 1 << 5;
 
     pub fn of(facts: &Facts) -> Self {
-        let suspended = || facts.suspended_since != 0 || facts.nodes.iter().any(ActiveNode::is_suspension);
+        let nodes = facts.nodes.iter().filter(|n| n.is_suspension() && n.started != 0).count();
+        let points = usize::from(facts.suspended_since != 0) + nodes;
         let traits = [
             (Self::ACTIVE, !facts.is_finished()),
             (Self::STARTED, facts.started != 0),
             (Self::PHASED, facts.phase_start() != 0),
             (Self::PROGRESSED, facts.last_change != 0),
             (Self::DEADLINE, facts.deadline != 0),
-            (Self::SUSPENDED, suspended()),
             (Self::WAITING, !facts.waiting().is_empty()),
         ];
         let traits = traits.into_iter().fold(0, |all, (bit, is)| if is { all | bit } else { all });
-        Self { age_base: facts.age_base(), traits }
+        Self { age_base: facts.age_base(), traits, points: u8::try_from(points).unwrap_or(u8::MAX) }
     }
 
     #[inline]
@@ -195,6 +195,9 @@ mod tests {
                         let expected = names.get(&(ns.to_owned(), name.clone())).copied();
                         prop_assert_eq!(index.find_name(ns, &name), expected, "{}/{}", ns, name);
                     }
+                }
+                for slot in index.slots() {
+                    prop_assert_eq!(index.is_named(slot), names.values().any(|s| *s == slot), "{:?}", slot);
                 }
             }
         }

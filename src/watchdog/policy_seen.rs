@@ -93,10 +93,10 @@ impl<'f> Seen<'f> {
     /// A run that is stuck under this policy.
     pub fn stuck(&mut self, facts: &'f Facts, stuck: &Stuck, policy: Option<&'f Policy>) {
         self.stuck += 1;
-        for hold in &stuck.holds {
+        for hold in stuck.holds() {
             *self.per_detection.entry(hold.detection).or_default() += 1;
         }
-        let shown = stuck.holds.first().and_then(|h| policy?.detections.get(usize::from(h.detection)));
+        let shown = stuck.holds().first().and_then(|h| policy?.detections.get(usize::from(h.detection)));
         let one = (stuck.since(), &*facts.namespace, &*facts.name, shown.map_or("", |d| &*d.name));
         if self.oldest.is_none_or(|oldest| one < oldest) {
             self.oldest = Some(one);

@@ -229,16 +229,14 @@ impl Watchdog {
     /// What holds under a policy is known by its place among the detections; these have changed.
     fn move_holds(&mut self, policy: u16, places: &[Option<u16>]) {
         self.stuck.retain(|_, stuck| {
-            if stuck.policy == policy {
-                stuck.holds.retain_mut(|h| match places.get(usize::from(h.detection)) {
+            stuck.policy != policy
+                || stuck.retain(|h| match places.get(usize::from(h.detection)) {
                     Some(Some(place)) => {
                         h.detection = *place;
                         true
                     }
                     _ => false,
-                });
-            }
-            !stuck.holds.is_empty()
+                })
         });
     }
 

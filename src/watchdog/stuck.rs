@@ -1,5 +1,7 @@
 //! Verdicts: which runs are stuck now, and what changes when one comes to be or recovers.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::detect::locks;
@@ -7,7 +9,7 @@ use super::diagnosis::{Around, Diagnosis, Hold, diagnose};
 use super::facts::Run;
 use super::index::Slot;
 use super::{Watchdog, secs};
-use crate::api::reasons::Reason;
+use crate::api::reasons::{DetectionType, Reason};
 use crate::api::workflow::Secs;
 
 /// A run that is stuck now.
@@ -16,15 +18,51 @@ pub struct Stuck {
     pub run: Run,
     /// Index of the policy.
     pub policy: u16,
-    /// All that hold, the one shown first; never empty.
-    pub holds: Vec<Hold>,
+    /// That of the run.
+    pub namespace: Arc<str>,
+    /// Never empty.
+    holds: Vec<Hold>,
+    /// What the holds say in short: scrapes ask for it of each run that is stuck.
+    since: Secs,
+    shown: (DetectionType, Reason),
 }
 
 impl Stuck {
-    /// Since when the run has been stuck: the oldest state that holds.
-    pub fn since(&self) -> Secs {
-        self.holds.iter().map(|h| h.since).min().unwrap_or(0)
+    /// `None` when nothing holds.
+    pub fn new(run: Run, policy: u16, namespace: Arc<str>, holds: Vec<Hold>) -> Option<Self> {
+        let (since, shown) = in_short(&holds)?;
+        Some(Self { run, policy, namespace, holds, since, shown })
     }
+
+    /// All that hold, the one shown first; never empty.
+    pub fn holds(&self) -> &[Hold] {
+        &self.holds
+    }
+
+    /// Since when the run has been stuck: the oldest state that holds.
+    pub const fn since(&self) -> Secs {
+        self.since
+    }
+
+    /// What is shown first.
+    pub const fn shown(&self) -> (DetectionType, Reason) {
+        self.shown
+    }
+
+    /// Keeps those that `keep` says; false when none is left.
+    pub fn retain(&mut self, keep: impl FnMut(&mut Hold) -> bool) -> bool {
+        self.holds.retain_mut(keep);
+        let short = in_short(&self.holds);
+        if let Some((since, shown)) = short {
+            (self.since, self.shown) = (since, shown);
+        }
+        short.is_some()
+    }
+}
+
+fn in_short(holds: &[Hold]) -> Option<(Secs, (DetectionType, Reason))> {
+    let first = holds.first()?;
+    Some((holds.iter().map(|h| h.since).min()?, (first.kind, first.reason)))
 }
 
 impl Watchdog {
@@ -77,7 +115,7 @@ impl Watchdog {
             None => self.unknown.remove(&slot),
         };
         let before = self.stuck.get(&slot);
-        let known = before.filter(|b| b.run == run && b.policy == governor).map_or(&[][..], |b| &b.holds);
+        let known = before.filter(|b| b.run == run && b.policy == governor).map_or(&[][..], |b| b.holds());
         verdict.keep_undecided(known);
         let new: Vec<_> =
             verdict.holds.iter().filter(|h| known.iter().all(|k| k.detection != h.detection)).cloned().collect();
@@ -93,14 +131,14 @@ impl Watchdog {
             }
         }
         // What was said of another run, or under another policy, is no longer so either.
-        let taken_back = before.is_some() && known.is_empty();
+        let was_stuck = before.is_some();
+        let taken_back = was_stuck && known.is_empty();
         let changed = taken_back || known != verdict.holds.as_slice() || unknown_before != verdict.unknown;
-        if verdict.holds.is_empty() {
-            if let Some(over) = self.stuck.remove(&slot).filter(|over| over.run == run) {
-                self.no_longer_stuck(slot, &over, secs(now));
-            }
-        } else {
-            self.stuck.insert(slot, Stuck { run, policy: governor, holds: verdict.holds });
+        let namespace = self.index.get(slot).map(|f| Arc::clone(&f.namespace)).filter(|_| !verdict.holds.is_empty());
+        if let Some(stuck) = namespace.and_then(|ns| Stuck::new(run, governor, ns, verdict.holds)) {
+            self.stuck.insert(slot, stuck);
+        } else if was_stuck && let Some(over) = self.stuck.remove(&slot).filter(|over| over.run == run) {
+            self.no_longer_stuck(slot, &over, secs(now));
         }
         if changed {
             self.statuses.touch();

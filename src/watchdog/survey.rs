@@ -53,7 +53,7 @@ impl Watchdog {
                 policy: policy.label.to_string(),
                 mode: policy.mode.to_string(),
                 next: NEXT.to_owned(),
-                detections: stuck.holds.iter().map(|h| holding(&scene, policy, h)).collect(),
+                detections: stuck.holds().iter().map(|h| holding(&scene, policy, h)).collect(),
             })
         });
         rows.collect()

@@ -95,7 +95,9 @@ fn crowd() -> Watchdog {
                 due: unix(1),
                 node: None,
             };
-            w.stuck.insert(slot, Stuck { run, policy: u16::try_from(at % 20).unwrap(), holds: vec![hold] });
+            let namespace = Arc::clone(&w.index.get(slot).unwrap().namespace);
+            let policy = u16::try_from(at % 20).unwrap();
+            w.stuck.insert(slot, Stuck::new(run, policy, namespace, vec![hold]).unwrap());
         }
     }
     for i in 0..500 {
