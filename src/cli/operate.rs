@@ -56,5 +56,6 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         .max_blocking_threads(4)
         .build()
         .context("the runtime can't be started")?;
-    runtime.block_on(operate(options))
+    // As a task: to wake what `block_on` itself waits for takes two calls to the kernel.
+    runtime.block_on(async { tokio::spawn(operate(options)).await.context("the loop has broken off")? })
 }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -91,15 +92,20 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options) -> anyhow::Result<()> {
-    let mut stop = signals()?;
+    let mut stop = pin!(stopped(signals()?));
+    let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
     let (mut writes, mut jobs) = (JoinSet::new(), JoinSet::new());
     loop {
         state.pump(&mut writes);
         state.pump_jobs(&mut jobs);
         let wake = tokio::time::Instant::from_std(state.wake(Instant::now(), writes.len()));
+        // One that rings too early costs less than setting it at each event.
+        if wake < alarm.deadline() || alarm.is_elapsed() {
+            alarm.as_mut().reset(wake);
+        }
         tokio::select! {
             biased;
-            () = stopped(&mut stop) => {
+            () = &mut stop => {
                 tracing::info!("told to stop: no new writes");
                 // Who asks now is told so at once: the loop answers no more.
                 drop(asks);
@@ -110,7 +116,7 @@ async fn turn(state: &mut Loop, mut asks: mpsc::Receiver<Ask>, options: &Options
                 let _ = tokio::join!(state.last_writes(writes), flush);
                 return Ok(());
             }
-            () = tokio::time::sleep_until(wake) => state.tick(),
+            () = &mut alarm => state.tick(),
             Some(result) = writes.join_next(), if !writes.is_empty() => state.wrote(result),
             Some(result) = jobs.join_next(), if !jobs.is_empty() => state.job_done(result, &mut jobs),
             Some(ask) = asks.recv() => state.asked(ask),
@@ -149,7 +155,7 @@ fn signals() -> anyhow::Result<Signals> {
     })
 }
 
-async fn stopped(signals: &mut Signals) {
+async fn stopped(mut signals: Signals) {
     tokio::select! {
         _ = signals.terminate.recv() => {}
         _ = signals.interrupt.recv() => {}
