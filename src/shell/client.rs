@@ -36,7 +36,7 @@ pub struct Clients {
 /// How long one write may take.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is watched and follows faster is read together; by so much may one event be late.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(30);
 
 /// Makes the clients. Must be called within a tokio runtime.
 ///

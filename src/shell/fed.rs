@@ -62,6 +62,7 @@ impl Loop {
     }
 
     fn block(&mut self, block: &Block) {
+        let now = self.now();
         for event in block.events() {
             match event {
                 Ok(event) => {
@@ -75,7 +76,7 @@ impl Loop {
                         EventKind::Deleted => Input::WorkflowGone(workflow),
                         EventKind::Added | EventKind::Modified => Input::Workflow(workflow),
                     };
-                    self.handle(input);
+                    self.handle_at(input, now);
                     if packed && before != self.watchdog.tally.undecodable_nodes() {
                         self.undecodable(workflow);
                     }

@@ -155,7 +155,11 @@ impl Loop {
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
-        let now = self.now();
+        self.handle_at(input, self.now());
+    }
+
+    /// `now`: asked for once, where many inputs come together.
+    pub(super) fn handle_at(&mut self, input: Input<'_>, now: Timestamp) {
         self.hands.look.heard(&input);
         for Effect::Relist in self.watchdog.handle(input, now) {
             self.relist_at.get_or_insert_with(|| Instant::now() + RELIST_AFTER);

@@ -1,6 +1,8 @@
 //! The nodes of a workflow: which are active, which have ended since the last look (each counted once).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use memchr::memmem::Finder;
 
 use super::facts::{ActiveNode, Facts, NodeIds, Role};
 use super::intern::Interner;
@@ -10,6 +12,8 @@ use super::tally::{FailureReason, Tally};
 use crate::api::reasons::{DetectionType, SuspensionEnd};
 use crate::api::workflow::{Node, NodeKind, NodePhase, Secs, Workflow};
 
+/// What Argo puts into the names of nodes of an exit handler.
+static EXIT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(".onExit"));
 /// Active nodes kept of one workflow; more are not judged one by one.
 const MAX_ACTIVE: usize = 2000;
 
@@ -112,7 +116,7 @@ impl NodesOf<'_, '_> {
             kind: node.kind,
             phase: node.phase,
             daemoned: node.daemoned,
-            hooked: node.hooked || node.name.contains(".onExit"),
+            hooked: node.hooked || EXIT.find(node.name.as_bytes()).is_some(),
             picked,
             resumes: duration.map_or(0, |d| node.started.saturating_add(d).max(1)),
             cause,
