@@ -76,3 +76,26 @@ fn a_finished_run_that_runs_again_is_counted_again() {
     run.everything_is_said();
     run.a_restart_writes_nothing();
 }
+
+/// Found by the same: an incident whose creation was answered with an error, and which the watch told of only when its run
+/// had gone.
+#[test]
+fn an_incident_that_is_heard_of_after_its_run_has_gone_is_not_left_behind() {
+    let mut run = Run::new(100);
+    let turn = |state, heard| Act::Turn { number: 0, state, heard };
+    for act in [
+        Act::Echo(2),
+        turn(0, true),
+        Act::Answer { kind: 0, answer: 5 },
+        Act::Pass(3600),
+        turn(11, false),
+        turn(0, false),
+        Act::List,
+    ] {
+        run.act(&act);
+    }
+    run.last_fault();
+    run.world.run_to(run.world.now + 2 * LONGEST);
+    run.everything_is_said();
+    run.quiet(12 * 3600);
+}

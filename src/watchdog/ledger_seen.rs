@@ -9,7 +9,7 @@ use super::policy::PolicyKey;
 use super::{Watchdog, instant, secs};
 use crate::api::incident::{PolicyKind, WorkflowIncident};
 use crate::api::policy::Step;
-use crate::api::reasons::{DetectionType, Reason};
+use crate::api::reasons::{CloseReason, DetectionType, Reason};
 use crate::api::workflow::Secs;
 
 impl Watchdog {
@@ -71,10 +71,12 @@ impl Watchdog {
         });
         self.ledger.believe(id, now);
         self.settle(id);
-        if let Some(slot) = self.index.find(uid)
-            && self.adopt_clocks(slot)
-        {
-            self.judge(slot, instant(now));
+        // Its run may be stuck no more, or gone: a creation that was taken for failed is heard of when nothing else comes.
+        match self.index.find(uid) {
+            Some(slot) if self.adopt_clocks(slot) => self.judge(slot, instant(now)),
+            Some(slot) => self.decide(slot, now),
+            None if self.may_write() => self.close(id, CloseReason::TargetGone, now),
+            None => {}
         }
     }
 

@@ -243,7 +243,7 @@ impl Watchdog {
         }
     }
 
-    fn close(&mut self, id: Id, reason: CloseReason, now: Secs) {
+    pub(super) fn close(&mut self, id: Id, reason: CloseReason, now: Secs) {
         let Some(incident) = self.ledger.all.get_mut(&id) else { return };
         if incident.closed.is_some() {
             return;
