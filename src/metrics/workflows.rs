@@ -23,9 +23,9 @@ pub fn write(page: &mut Page, watchdog: &Watchdog, state: &mut State<'_>, cap: u
         series.put(
             &[
                 &f.namespace,
-                &f.name,
+                f.name(),
                 or_empty(f.workflow_type.as_deref()),
-                or_empty(f.task_id.as_deref()),
+                f.task_id(),
                 stage(f),
                 or_empty(f.template.as_deref()),
             ],
@@ -34,22 +34,22 @@ pub fn write(page: &mut Page, watchdog: &Watchdog, state: &mut State<'_>, cap: u
         1
     });
     family.write("unstick_workflow_start_timestamp_seconds", started, |series, _, f| {
-        series.put(&[&f.namespace, &f.name], f.started);
+        series.put(&[&f.namespace, f.name()], f.started);
         1
     });
     family.write("unstick_workflow_phase_start_timestamp_seconds", phased, |series, _, f| {
-        series.put(&[&f.namespace, &f.name, phase(f)], f.phase_start());
+        series.put(&[&f.namespace, f.name(), phase(f)], f.phase_start());
         1
     });
     family.write("unstick_suspension_start_timestamp_seconds", suspended, |series, room, f| {
         let points = suspensions(f);
         for (point, since) in points.iter().take(room) {
-            series.put(&[&f.namespace, &f.name, point], since);
+            series.put(&[&f.namespace, f.name(), point], since);
         }
         points.len().min(room)
     });
     family.write("unstick_workflow_last_progress_timestamp_seconds", progressed, |series, _, f| {
-        series.put(&[&f.namespace, &f.name], f.last_change);
+        series.put(&[&f.namespace, f.name()], f.last_change);
         1
     });
     family.deadlines(deadline);
@@ -92,7 +92,7 @@ impl<'w> Capped<'_, 'w> {
             let Some(policy) = facts.governor().and_then(|i| self.watchdog.policies.get(i)) else { continue };
             for (kind, due) in due(facts, policy, self.watchdog) {
                 if written < self.cap {
-                    series.put(&[&facts.namespace, &facts.name, &policy.label, kind.as_str()], due);
+                    series.put(&[&facts.namespace, facts.name(), &policy.label, kind.as_str()], due);
                     written += 1;
                 } else {
                     dropped += 1;
@@ -111,7 +111,7 @@ impl<'w> Capped<'_, 'w> {
             let (Some(facts), Some(stuck)) = (named(watchdog, slot), watchdog.stuck.get(&slot)) else { continue };
             let Some(policy) = watchdog.policies.get(stuck.policy) else { continue };
             let (kind, reason) = stuck.shown();
-            let labels = [&*facts.namespace, &*facts.name, &*policy.label, kind.as_str(), reason.as_str()];
+            let labels = [&*facts.namespace, facts.name(), &*policy.label, kind.as_str(), reason.as_str()];
             series.put(&labels, 1);
             written += 1;
         }

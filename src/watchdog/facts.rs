@@ -102,8 +102,19 @@ pub struct ActiveNode {
     pub picked: u16,
     /// End of a Suspend node with a duration; 0 = none.
     pub resumes: Secs,
-    /// The cause a Pending node gives.
-    pub cause: Option<Box<str>>,
+    /// The cause a Pending node gives; few do.
+    pub cause: Option<Box<Cause>>,
+}
+
+/// What a node waits for, in Argo's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause(pub Box<str>);
+
+impl ActiveNode {
+    /// The cause it gives, empty = none.
+    pub fn cause(&self) -> &str {
+        self.cause.as_ref().map_or("", |c| &c.0)
+    }
 }
 
 impl Deref for ActiveNode {
@@ -164,7 +175,7 @@ pub struct Rare {
 #[derive(Clone, Debug)]
 pub enum NodeIds {
     Few { ids: [u32; 3], count: u8 },
-    Many(Box<[u32]>),
+    Many(Box<Box<[u32]>>),
 }
 
 impl Default for NodeIds {
@@ -181,7 +192,7 @@ impl From<Vec<u32>> for NodeIds {
                 few.copy_from_slice(&all);
                 Self::Few { ids, count }
             }
-            _ => Self::Many(all.into_boxed_slice()),
+            _ => Self::Many(Box::new(all.into_boxed_slice())),
         }
     }
 }
@@ -211,7 +222,10 @@ pub struct Kin {
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub uid: Uid,
-    pub name: Box<str>,
+    /// Its name and after it its task id, in one allocation; `names` makes them.
+    pub(crate) names: Box<str>,
+    /// Where the name ends.
+    pub(crate) name_end: u16,
     pub kin: Arc<Kin>,
     pub created: Secs,
     pub started: Secs,
@@ -235,7 +249,6 @@ pub struct Facts {
     pub epoch: u32,
     /// The deadline on the agenda; 0 = none.
     pub deadline: Secs,
-    pub task_id: Option<Box<str>>,
     pub nodes: Box<[ActiveNode]>,
     /// Newest finish of a node that has been counted, and the ids counted at that second.
     pub counted_until: Secs,
@@ -255,7 +268,8 @@ impl Default for Facts {
     fn default() -> Self {
         Self {
             uid: Uid(0),
-            name: Box::default(),
+            names: Box::default(),
+            name_end: 0,
             kin: Arc::default(),
             created: 0,
             started: 0,
@@ -272,7 +286,6 @@ impl Default for Facts {
             ended_by: EndedBy::Own,
             epoch: 0,
             deadline: 0,
-            task_id: None,
             nodes: Box::default(),
             counted_until: 0,
             counted: NodeIds::default(),
@@ -282,6 +295,24 @@ impl Default for Facts {
 }
 
 impl Facts {
+    /// Fields `names` and `name_end` of a workflow; `task` is empty when it has no task id.
+    pub(crate) fn names(name: &str, task: &str) -> (Box<str>, u16) {
+        match u16::try_from(name.len()) {
+            Ok(end) if end < u16::MAX => ([name, task].concat().into_boxed_str(), end),
+            // No API server takes such a name, a file may have it.
+            _ => (name.into(), u16::MAX),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        if self.name_end == u16::MAX { &self.names } else { self.names.get(..self.name_end.into()).unwrap_or_default() }
+    }
+
+    /// What `observe.taskId` found; empty = nothing.
+    pub fn task_id(&self) -> &str {
+        self.names.get(self.name_end.into()..).filter(|_| self.name_end < u16::MAX).unwrap_or_default()
+    }
+
     /// The policy that governs detections.
     pub fn governor(&self) -> Option<u16> {
         self.line.first().copied()
@@ -382,17 +413,31 @@ mod tests {
     }
 
     #[test]
+    fn name_and_task_id_share_a_text_and_come_apart_again() {
+        let of = |name: &str, task: &str| {
+            let (names, name_end) = Facts::names(name, task);
+            let facts = Facts { names, name_end, ..Facts::default() };
+            (facts.name().to_owned(), facts.task_id().to_owned())
+        };
+        for (name, task) in [("run-1", "TASK-7"), ("run-1", ""), ("", ""), ("ä", "é")] {
+            assert_eq!(of(name, task), (name.to_owned(), task.to_owned()));
+        }
+        let long = "ä".repeat(40_000);
+        assert_eq!(of(&long, "TASK-7"), (long, String::new()), "kept whole");
+    }
+
+    #[test]
     fn node_ids_read_back_as_they_were() {
         for length in 0..6 {
             let all: Vec<u32> = (1..=length).collect();
             assert_eq!(&*NodeIds::from(all.clone()), all.as_slice());
         }
-        assert_eq!(size_of::<NodeIds>(), 24);
+        assert_eq!(size_of::<NodeIds>(), 16);
     }
 
     #[test]
     fn a_running_workflow_costs_few_bytes() {
-        assert!(size_of::<Option<Facts>>() <= 160, "{}", size_of::<Option<Facts>>());
-        assert!(size_of::<ActiveNode>() <= 48, "{}", size_of::<ActiveNode>());
+        assert!(size_of::<Option<Facts>>() <= 128, "{}", size_of::<Option<Facts>>());
+        assert!(size_of::<ActiveNode>() <= 40, "{}", size_of::<ActiveNode>());
     }
 }

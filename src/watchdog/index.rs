@@ -57,14 +57,14 @@ impl Index {
     }
 
     pub fn find_name(&self, namespace: &str, name: &str) -> Option<Slot> {
-        let named = |s: &Slot| self.get(*s).is_some_and(|f| &*f.namespace == namespace && &*f.name == name);
+        let named = |s: &Slot| self.get(*s).is_some_and(|f| &*f.namespace == namespace && f.name() == name);
         self.by_name.find(hash((namespace, name)), named).copied()
     }
 
     /// Whether the workflow in a slot is the one that its name stands for: not where a newer one has taken the name.
     pub fn is_named(&self, slot: Slot) -> bool {
         let Some(facts) = self.get(slot) else { return false };
-        self.all_are_named() || self.find_name(&facts.namespace, &facts.name) == Some(slot)
+        self.all_are_named() || self.find_name(&facts.namespace, facts.name()) == Some(slot)
     }
 
     /// Every workflow has the place of its name: there are as many.
@@ -123,7 +123,7 @@ impl Index {
     pub fn put(&mut self, facts: Facts) -> Slot {
         let known = self.find(facts.uid);
         let old = known.and_then(|slot| self.get(slot));
-        let named = old.is_some_and(|old| old.name == facts.name && old.namespace == facts.namespace);
+        let named = old.is_some_and(|old| old.name() == facts.name() && old.namespace == facts.namespace);
         if let Some(slot) = known
             && !named
         {
@@ -135,7 +135,7 @@ impl Index {
             Slot(u32::try_from(self.facts.len() - 1).unwrap_or(u32::MAX))
         });
         self.count(slot, &facts);
-        let (uid, name) = (hash(facts.uid), hash((&*facts.namespace, &*facts.name)));
+        let (uid, name) = (hash(facts.uid), hash((&*facts.namespace, facts.name())));
         if let Some(place) = self.facts.get_mut(slot.0 as usize) {
             *place = Some(facts);
         }
@@ -149,10 +149,10 @@ impl Index {
         }
         // A workflow of the same name that has not gone yet gives up its place to the newer one.
         let named = |s: &Slot| match (of(s), of(&slot)) {
-            (Some(a), Some(b)) => a.namespace == b.namespace && a.name == b.name,
+            (Some(a), Some(b)) => a.namespace == b.namespace && a.name() == b.name(),
             _ => false,
         };
-        let name_of = |s: &Slot| of(s).map_or(0, |f| hash((&*f.namespace, &*f.name)));
+        let name_of = |s: &Slot| of(s).map_or(0, |f| hash((&*f.namespace, f.name())));
         *self.by_name.entry(name, named, name_of).or_insert(slot).get_mut() = slot;
         slot
     }
@@ -190,7 +190,7 @@ impl Index {
     /// A workflow of the same name may have taken the place already: then it stays.
     fn forget_name(&mut self, slot: Slot) {
         let Some(facts) = self.get(slot) else { return };
-        let name = hash((&*facts.namespace, &*facts.name));
+        let name = hash((&*facts.namespace, facts.name()));
         if let Ok(entry) = self.by_name.find_entry(name, |s| *s == slot) {
             entry.remove();
         }
@@ -217,7 +217,8 @@ mod tests {
 
     fn facts(uid: u128, name: &str) -> Facts {
         let kin = std::sync::Arc::new(Kin { namespace: "ns".into(), ..Kin::default() });
-        Facts { uid: Uid(uid), kin, name: name.into(), ..Facts::default() }
+        let (names, name_end) = Facts::names(name, "");
+        Facts { uid: Uid(uid), kin, names, name_end, ..Facts::default() }
     }
 
     #[test]

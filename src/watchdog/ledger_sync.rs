@@ -210,11 +210,11 @@ impl Watchdog {
             _ => facts.suspended_since,
         };
         let uid_text = facts.uid_text();
-        let name = incident_name(&facts.name, &uid_text, started(facts.run()), &policy.uid, instant(since));
+        let name = incident_name(facts.name(), &uid_text, started(facts.run()), &policy.uid, instant(since));
         let incident = Incident {
             namespace: Arc::clone(&facts.namespace),
             name,
-            workflow: facts.name.clone(),
+            workflow: facts.name().into(),
             uid_text,
             run: facts.run(),
             policy: policy.key.clone(),

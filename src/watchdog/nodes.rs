@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
 
-use super::facts::{ActiveNode, Facts, NodeIds, Role};
+use super::facts::{ActiveNode, Cause, Facts, NodeIds, Role};
 use super::intern::Interner;
 use super::policy::Policy;
 use super::project::{cut, node_id};
@@ -119,7 +119,7 @@ impl NodesOf<'_, '_> {
             hooked: node.hooked || EXIT.find(node.name.as_bytes()).is_some(),
             picked,
             resumes: duration.map_or(0, |d| node.started.saturating_add(d).max(1)),
-            cause,
+            cause: cause.map(|c| Box::new(Cause(c))),
         })
     }
 

@@ -140,9 +140,11 @@ mod tests {
         let Step::Put { uid, name, kin: which, phase, times, waits } = step else { panic!("puts only") };
         let [created, started, last_change, deadline, suspended_since] = *times;
         let lock = HeldLock { name: "l".into(), holders: Vec::new(), unnamed: 0 };
+        let (names, name_end) = Facts::names(&format!("w{name}"), "");
         Facts {
             uid: Uid(*uid),
-            name: format!("w{name}").into(),
+            names,
+            name_end,
             kin: Arc::clone(&kin[*which]),
             phase: *phase,
             created,
@@ -164,7 +166,7 @@ mod tests {
                 match step {
                     Step::Put { uid, .. } => {
                         let facts = facts(step, &kin);
-                        let name = (facts.namespace.to_string(), facts.name.to_string());
+                        let name = (facts.namespace.to_string(), facts.name().to_owned());
                         let known = index.find(Uid(*uid));
                         names.retain(|n, slot| Some(*slot) != known || *n == name);
                         names.insert(name, index.put(facts));

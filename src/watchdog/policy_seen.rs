@@ -73,7 +73,7 @@ impl<'f> Seen<'f> {
     /// An unfinished workflow that another policy governs.
     pub fn elsewhere(&mut self, facts: &'f Facts, governor: Option<&'f Policy>) {
         self.elsewhere += 1;
-        let one = (&*facts.namespace, &*facts.name, governor.map_or("", |p| &*p.label));
+        let one = (&*facts.namespace, facts.name(), governor.map_or("", |p| &*p.label));
         let place = self.examples.partition_point(|other| *other < one);
         if place < EXAMPLES {
             self.examples.truncate(EXAMPLES - 1);
@@ -84,7 +84,7 @@ impl<'f> Seen<'f> {
     /// An unfinished workflow that this policy governs.
     pub fn governed(&mut self, facts: &'f Facts) {
         self.matched += 1;
-        let due = (facts.deadline, &*facts.namespace, &*facts.name);
+        let due = (facts.deadline, &*facts.namespace, facts.name());
         if facts.deadline != 0 && self.next.is_none_or(|next| due < next) {
             self.next = Some(due);
         }
@@ -97,7 +97,7 @@ impl<'f> Seen<'f> {
             *self.per_detection.entry(hold.detection).or_default() += 1;
         }
         let shown = stuck.holds().first().and_then(|h| policy?.detections.get(usize::from(h.detection)));
-        let one = (stuck.since(), &*facts.namespace, &*facts.name, shown.map_or("", |d| &*d.name));
+        let one = (stuck.since(), &*facts.namespace, facts.name(), shown.map_or("", |d| &*d.name));
         if self.oldest.is_none_or(|oldest| one < oldest) {
             self.oldest = Some(one);
         }

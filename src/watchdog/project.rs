@@ -70,11 +70,12 @@ impl Projection<'_> {
         let same_run = self.old.filter(|o| o.run() == run || o.started == 0);
         let phase = Phase::parse(&status.phase);
         let (kin, task_id) = self.kin(workflow);
+        let (names, name_end) = Facts::names(&workflow.meta.name, task_id.as_deref().unwrap_or_default());
         let mut facts = Facts {
             uid,
-            name: workflow.meta.name.as_ref().into(),
+            names,
+            name_end,
             kin,
-            task_id,
             created: workflow.meta.created,
             started: status.started,
             finished: status.finished,
@@ -388,8 +389,7 @@ impl ActiveNode {
 
     /// Waits for a lock of its own, before its pod is made (`nodes` sets the cause).
     pub fn waits_for_lock(&self) -> bool {
-        self.phase == crate::api::workflow::NodePhase::Pending
-            && self.cause.as_deref().is_some_and(|c| c.starts_with("Waiting for lock "))
+        self.phase == crate::api::workflow::NodePhase::Pending && self.cause().starts_with("Waiting for lock ")
     }
 
     /// A Suspend node that waits now.

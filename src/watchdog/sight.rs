@@ -133,7 +133,7 @@ impl Watchdog {
         self.statuses.drift();
         self.janitor_gone(slot, &facts, secs(now));
         self.run_gone(&facts, secs(now));
-        self.judge_waiters_of(&facts.namespace, &facts.name, now);
+        self.judge_waiters_of(&facts.namespace, facts.name(), now);
     }
 
     fn stop_waiting(&mut self, old: Option<Slot>, new: &Facts) {
@@ -170,7 +170,7 @@ impl Watchdog {
 
     fn judge_waiters(&mut self, holder: Slot, now: Timestamp) {
         let Some(facts) = self.index.get(holder) else { return };
-        let (namespace, name) = (facts.namespace.clone(), facts.name.clone());
+        let (namespace, name) = (facts.namespace.clone(), facts.name().to_owned());
         self.judge_waiters_of(&namespace, &name, now);
     }
 

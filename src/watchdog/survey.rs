@@ -47,7 +47,7 @@ impl Watchdog {
             let scene = Scene { facts, index: &self.index, pods: &self.pods };
             Some(Finding {
                 namespace: facts.namespace.to_string(),
-                name: facts.name.to_string(),
+                name: facts.name().to_owned(),
                 uid: facts.uid_text(),
                 started_at: started(facts),
                 policy: policy.label.to_string(),

@@ -38,7 +38,7 @@ impl Scene<'_> {
         let facts = self.facts;
         let node = hold.node.and_then(|id| facts.active_node(id));
         let at = |n: Option<&ActiveNode>| n.map_or_else(|| "a node".to_owned(), |n| format!("node {:?}", &*n.display));
-        let cause = node.and_then(|n| n.cause.as_deref()).unwrap_or("");
+        let cause = node.map_or("", ActiveNode::cause);
         let said = if cause.is_empty() { String::new() } else { format!(": {cause}") };
         match hold.reason {
             Reason::Finalizer => {

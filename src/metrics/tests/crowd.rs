@@ -66,11 +66,13 @@ fn crowd() -> Watchdog {
             line: lines[at % 20].clone(),
             ..Kin::default()
         };
+        let name = format!("pipeline-of-some-length-{}-x7k2p-{i:06}", i % 10);
+        let (names, name_end) = Facts::names(&name, "8a1be4f4-0000-4000-8000-000000000000");
         let facts = Facts {
             uid: Uid(u128::from(i) << 90 | u128::from(i)),
-            name: format!("pipeline-of-some-length-{}-x7k2p-{i:06}", i % 10).into(),
+            names,
+            name_end,
             kin: kin.into(),
-            task_id: Some("8a1be4f4-0000-4000-8000-000000000000".into()),
             created: unix(90_000 - i / 2),
             started: if phase == Phase::Pending { 0 } else { unix(89_000 - i / 2) },
             last_change: unix(1000),

@@ -13,13 +13,13 @@ pub fn pending(facts: &Facts, pods: &StrayPods) -> Found {
         let reason = if facts.waiting().is_empty() { of_workflow(message) } else { Reason::WaitingForLock };
         return Some((reason, facts.created.max(facts.started), None));
     }
-    let stray = pods.of(&facts.namespace, &facts.name);
+    let stray = pods.of(&facts.namespace, facts.name());
     nodes(facts)
         .filter(|n| n.phase == NodePhase::Pending && n.kind != NodeKind::Suspend)
         // Its pod has run and finished: that is a lost result, not a wait to start.
         .filter(|n| stray.iter().all(|pod| pod.node != n.id))
         .min_by_key(|n| n.started)
-        .map(|n| (of_node(n.cause.as_deref().unwrap_or(""), n.kind), n.started, Some(n.id)))
+        .map(|n| (of_node(n.cause(), n.kind), n.started, Some(n.id)))
 }
 
 /// Messages of the controller (`workflow/controller/operator.go`, `workflow/sync`).

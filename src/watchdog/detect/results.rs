@@ -13,7 +13,7 @@ pub fn lost(facts: &Facts, pods: &StrayPods) -> Found {
     let proof = facts.rare.as_ref().filter(|_| facts.shutdown == Shutdown::None);
     let missing = proof.and_then(|r| r.results_missing.iter().map(|(_, at)| *at).filter(|at| *at != 0).min());
     let stray = pods
-        .of(&facts.namespace, &facts.name)
+        .of(&facts.namespace, facts.name())
         .iter()
         .filter_map(|pod| Some((pod.finished, nodes(facts).find(|n| n.id == pod.node)?.id)))
         .min();

@@ -113,7 +113,7 @@ impl Watchdog {
             let Some(policy) = self.policies.get(entry.policy) else { continue };
             let mut planned = Planned {
                 namespace: facts.kin.namespace.to_string(),
-                name: facts.name.to_string(),
+                name: facts.name().to_owned(),
                 uid: facts.uid_text(),
                 phase: entry.run.phase,
                 finished: entry.run.finished,

@@ -98,7 +98,7 @@ impl Watchdog {
             api_version: "argoproj.io/v1alpha1".to_owned(),
             kind: "Workflow".to_owned(),
             namespace: facts.kin.namespace.to_string(),
-            name: facts.name.to_string(),
+            name: facts.name().to_owned(),
             uid: facts.uid_text(),
         };
         let related = Reference {
@@ -138,7 +138,7 @@ impl Watchdog {
                     example: self
                         .index
                         .get(slot)
-                        .map_or_else(String::new, |f| format!("{}/{}", f.kin.namespace, f.name)),
+                        .map_or_else(String::new, |f| format!("{}/{}", f.kin.namespace, f.name())),
                 });
                 block.runs += 1;
             }

@@ -147,7 +147,7 @@ impl Watchdog {
         if ttl.is_none() && self.janitor.sooner.said.is_empty() && self.janitor.sooner.argo.crons.is_empty() {
             return;
         }
-        let (what, phase) = (format!("{namespace}/{}", facts.name), run.phase.as_str());
+        let (what, phase) = (format!("{namespace}/{}", facts.name()), run.phase.as_str());
         let of = format!("{}/{phase}", run.group);
         let ttl = ttl.map(|ttl| {
             format!(
@@ -196,7 +196,7 @@ impl Watchdog {
             "The retentionPolicy of the Argo controller leaves few runs that end as {}/{} did ({}): {after} s after its end \
              so many others had ended that Argo deletes it. Raise it in the controller's ConfigMap.",
             facts.kin.namespace,
-            facts.name,
+            facts.name(),
             OUTCOMES.get(outcome).copied().unwrap_or_default(),
         );
         self.sooner(slot, reason, instance, Some(text), now);

@@ -28,7 +28,7 @@ pub(super) fn backoff(failures: u32, uid: Uid) -> Secs {
 pub(super) fn target_of(facts: &Facts) -> Target {
     Target {
         namespace: facts.kin.namespace.to_string(),
-        name: facts.name.to_string(),
+        name: facts.name().to_owned(),
         uid: facts.uid_text(),
         started: facts.started,
         finished: facts.finished,

@@ -81,7 +81,7 @@ impl Stage {
             .watchdog
             .janitor
             .entries()
-            .find(|(slot, _)| self.watchdog.index.get(*slot).is_some_and(|f| &*f.name == name))
+            .find(|(slot, _)| self.watchdog.index.get(*slot).is_some_and(|f| f.name() == name))
             .unwrap();
         entry.blocked.as_ref().map_or_else(String::new, |(reason, text)| format!("{reason}: {text}"))
     }
