@@ -92,7 +92,9 @@ impl NodesOf<'_, '_> {
             }
         }
         out.counted = at_edge.into();
-        out.active = active.into_boxed_slice();
+        // Never cut to size where it lies: the rest of it would be too small for anything else.
+        out.active =
+            if active.len() == active.capacity() { active.into_boxed_slice() } else { active.drain(..).collect() };
         out
     }
 
