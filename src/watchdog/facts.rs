@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::intern::Labels;
+use super::node_ids::NodeIds;
 use crate::api::reasons::{EndedBy, UnknownReason};
 use crate::api::workflow::{NodeKind, NodePhase, Secs};
 
@@ -169,43 +170,6 @@ pub struct Rare {
     pub shutdown_since: Secs,
     /// First seen waiting for a lock without a live holder.
     pub wedged_since: Secs,
-}
-
-/// Ids of nodes, as numbers; up to three need no memory of their own.
-#[derive(Clone, Debug)]
-pub enum NodeIds {
-    Few { ids: [u32; 3], count: u8 },
-    Many(Box<Box<[u32]>>),
-}
-
-impl Default for NodeIds {
-    fn default() -> Self {
-        Self::Few { ids: [0; 3], count: 0 }
-    }
-}
-
-impl From<Vec<u32>> for NodeIds {
-    fn from(all: Vec<u32>) -> Self {
-        let mut ids = [0; 3];
-        match (ids.get_mut(..all.len()), u8::try_from(all.len())) {
-            (Some(few), Ok(count)) => {
-                few.copy_from_slice(&all);
-                Self::Few { ids, count }
-            }
-            _ => Self::Many(Box::new(all.into_boxed_slice())),
-        }
-    }
-}
-
-impl Deref for NodeIds {
-    type Target = [u32];
-
-    fn deref(&self) -> &[u32] {
-        match self {
-            Self::Few { ids, count } => ids.get(..usize::from(*count)).unwrap_or_default(),
-            Self::Many(all) => all,
-        }
-    }
 }
 
 /// What a workflow shares with others of its template and namespace; kept once.
@@ -424,15 +388,6 @@ mod tests {
         }
         let long = "ä".repeat(40_000);
         assert_eq!(of(&long, "TASK-7"), (long, String::new()), "kept whole");
-    }
-
-    #[test]
-    fn node_ids_read_back_as_they_were() {
-        for length in 0..6 {
-            let all: Vec<u32> = (1..=length).collect();
-            assert_eq!(&*NodeIds::from(all.clone()), all.as_slice());
-        }
-        assert_eq!(size_of::<NodeIds>(), 16);
     }
 
     #[test]

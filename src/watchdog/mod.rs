@@ -25,6 +25,7 @@ pub mod ledger;
 mod ledger_seen;
 mod ledger_sync;
 mod ledger_write;
+pub mod node_ids;
 pub mod nodes;
 pub mod observe;
 pub mod outline;

@@ -4,8 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
 
-use super::facts::{ActiveNode, Cause, Facts, NodeIds, Role};
+use super::facts::{ActiveNode, Cause, Facts, Role};
 use super::intern::Interner;
+use super::node_ids::NodeIds;
 use super::policy::Policy;
 use super::project::{cut, node_id};
 use super::tally::{FailureReason, Tally};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::facts::{ActiveNode, Facts, HeldLock, Kin, Marks, NodeIds, Phase, Rare, Run, Shutdown, Uid, fnv32, fnv64};
+use super::facts::{ActiveNode, Facts, HeldLock, Kin, Marks, Phase, Rare, Run, Shutdown, Uid, fnv32, fnv64};
 use super::intern::{Interner, Labels};
+use super::node_ids::NodeIds;
 use super::nodes::{Nodes, NodesOf, Parent};
 use super::policy::{Policy, source_label};
 use super::tally::Tally;
