@@ -1,7 +1,7 @@
 //! One pass over the outlines of the index: counts, and which workflows get series of their own.
 //!
-//! The facts of most workflows are not looked at: eight bytes of each say enough, and only the few chosen, those that
-//! are stuck, are suspended or wait for a lock are looked at again.
+//! The facts of most workflows are not looked at: eight bytes of each say enough, and only the few chosen, those
+//! that are suspended at several points and those that wait for a lock are looked at again; of a stuck one its verdict.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -26,7 +26,7 @@ use tower::{BoxError, Service};
 /// Read from the kernel at once: TLS asks for 4 KB at a time.
 const CHUNK: usize = 64 << 10;
 /// Who gets so much between two waits is slower than the sender and waits for nothing but the next byte. The kernel holds
-/// at least twice as much, so that a sender isn't kept waiting either.
+/// at least twice as much, and more for a sender that is fast for long.
 const PLENTY: usize = 32 << 10;
 
 /// A connection as the HTTP client uses it.

@@ -59,6 +59,14 @@ impl Watchdog {
         for slot in self.index.slots() {
             self.decide(slot, now);
         }
+        self.settle_all(now);
+    }
+
+    /// Closes the incidents of runs that have gone, and writes what is not yet said of the others.
+    pub(super) fn settle_all(&mut self, now: Secs) {
+        if !self.may_write() {
+            return;
+        }
         let gone: Vec<Id> = self
             .ledger
             .all
@@ -80,8 +88,8 @@ impl Watchdog {
         if !self.may_write() {
             return;
         }
+        let Some(facts) = self.index.get(slot).filter(|f| !self.policies.is_stale(f)) else { return };
         self.ledger.drop_candidate(slot);
-        let Some(facts) = self.index.get(slot) else { return };
         let (run, finished) = (facts.run(), facts.is_finished());
         let verdict = self.stuck.get(&slot);
         let policy = facts.governor().and_then(|i| self.policies.get(i));
@@ -94,17 +102,18 @@ impl Watchdog {
             return;
         }
         let policy_uid = policy.map(|p| p.uid.clone());
+        let current = policy_uid.and_then(|uid| self.current(run, &uid));
         for id in incidents {
             let Some(incident) = self.ledger.all.get(&id) else { continue };
-            let ours = incident.run == run && Some(&incident.policy_uid) == policy_uid.as_ref();
-            if !ours && incident.is_open() {
+            // Of two of ours the second is one whose creation was taken for failed.
+            if incident.is_open() && current.is_none_or(|(is, _)| is != id) {
                 // A Pending workflow that starts becomes a run of its own: it has recovered from being pending.
                 let started = incident.run.started == 0 && run.started != 0;
                 let reason = if incident.run == run || started { CloseReason::Recovered } else { CloseReason::Ended };
                 self.close(id, reason, now);
             }
         }
-        let Some((id, leaving)) = policy_uid.and_then(|uid| self.current(run, &uid)) else {
+        let Some((id, leaving)) = current else {
             if stuck {
                 self.ledger.add_candidate(slot, since);
             } else if clock && self.ledger.unconfirmed < self.config.max_unconfirmed {
@@ -140,7 +149,7 @@ impl Watchdog {
         let ids = self.ledger.of_run(run.uid).into_iter();
         let ours = ids.filter_map(|id| Some((id, self.ledger.all.get(&id)?)));
         ours.filter(|(_, i)| i.run == run && i.policy_uid == policy_uid)
-            .max_by_key(|(id, i)| (i.is_open(), !i.is_leaving(), i.closed.map(|(_, at)| at), *id))
+            .max_by_key(|(id, i)| (i.is_open(), !i.is_leaving(), i.confirmed, i.closed.map(|(_, at)| at), *id))
             .map(|(id, i)| (id, i.is_leaving()))
     }
 

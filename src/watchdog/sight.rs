@@ -39,6 +39,8 @@ impl Watchdog {
         }
         // Holders may have been listed after those that wait for them.
         self.judge_all(now);
+        // Also of runs that went while nobody watched.
+        self.settle_all(secs(now));
     }
 
     pub(super) fn workflow(&mut self, workflow: &Workflow<'_>, now: Timestamp) {

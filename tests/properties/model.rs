@@ -10,6 +10,7 @@ use unstick::api::workflow::Secs;
 use unstick::watchdog::instant;
 
 use crate::script::{policy, uid_of};
+use crate::world::Start;
 
 /// How a workflow stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +268,7 @@ pub enum Act {
     Answered(usize),
     /// The process dies; `arrives` = what was under way reaches the server all the same.
     Restart {
-        workflows_first: bool,
+        start: Start,
         arrives: bool,
     },
     Lead {
@@ -296,7 +297,8 @@ pub fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Hear),
         4 => Just(Act::TakeUp),
         3 => (0..4_usize).prop_map(Act::Answered),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(workflows_first, arrives)| Act::Restart { workflows_first, arrives }),
+        2 => (prop_oneof![Just(Start::Lists), Just(Start::Leads), Just(Start::Workflows)], any::<bool>())
+            .prop_map(|(start, arrives)| Act::Restart { start, arrives }),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(leading, arrives)| Act::Lead { leading, arrives }),
         1 => (0..3_usize).prop_map(Act::Argo),
         1 => (0..3_usize).prop_map(Act::Blind),

@@ -162,10 +162,10 @@ impl Run {
                 }
                 return;
             }
-            Act::Restart { workflows_first, arrives } => {
+            Act::Restart { start, arrives } => {
                 self.abort(arrives);
                 self.counted += self.completions();
-                self.world.start_with(workflows_first);
+                self.world.start_with(start);
             }
             Act::Lead { leading, arrives } => {
                 if !leading {

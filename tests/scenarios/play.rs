@@ -13,7 +13,7 @@ use unstick::watchdog::report::{Standing, Verdict};
 use unstick::watchdog::{Watchdog, secs};
 
 use super::script::{Case, Expect, Step, config, merge, policy, split, workflow};
-use super::world::{Answer, Echo, T0, World, rel, state, unrel};
+use super::world::{Answer, Echo, Start, T0, World, rel, state, unrel};
 
 /// What a story brought about: `Type/Reason` of everything that was ever found, and what differs from what was expected.
 #[derive(Debug, Default)]
@@ -178,7 +178,7 @@ fn act(world: &mut World, step: &Step) {
         }
     }
     if step.restart || step.restart_workflows_first {
-        world.start_with(step.restart_workflows_first);
+        world.start_with(if step.restart { Start::Leads } else { Start::Workflows });
     }
     if let Some(leading) = step.leading {
         world.lead(leading);

@@ -46,6 +46,17 @@ pub enum Answer {
     Lost,
 }
 
+/// What a process that starts has first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The incidents, then the workflows, then the Lease.
+    Lists,
+    /// The incidents, then the Lease, then the workflows: nobody else holds it.
+    Leads,
+    /// The Lease and the workflows, long before the incidents.
+    Workflows,
+}
+
 pub struct World {
     pub dog: Watchdog,
     pub config: Config,
@@ -120,10 +131,10 @@ impl World {
 
     /// A process that starts now: it is told everything in the order in which the shell tells it.
     pub fn start(&mut self) {
-        self.start_with(false);
+        self.start_with(Start::Lists);
     }
 
-    pub fn start_with(&mut self, workflows_first: bool) {
+    pub fn start_with(&mut self, start: Start) {
         self.dog = Watchdog::new(self.config.clone(), no_bounds);
         self.down = false;
         self.relists = 0;
@@ -139,7 +150,7 @@ impl World {
         for pod in self.pods.clone() {
             self.tell_pod(&pod);
         }
-        if workflows_first {
+        if start == Start::Workflows {
             // It leads already, and nothing may be written before what has been said is known.
             self.lead(self.leading);
             self.list();
@@ -149,11 +160,18 @@ impl World {
             self.feed(Input::Incident(Box::new(incident)));
         }
         self.feed(Input::IncidentsListed);
-        if !workflows_first {
-            self.list();
-        }
-        if self.leading && !workflows_first {
-            self.feed(Input::Leading(Some(self.mark.clone())));
+        match start {
+            Start::Workflows => {}
+            Start::Leads => {
+                self.lead(self.leading);
+                self.list();
+            }
+            Start::Lists => {
+                self.list();
+                if self.leading {
+                    self.lead(true);
+                }
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connect::{connect, fingerprint, location_of, unopened};
+use super::connect::{Unopened, connect, fingerprint, location_of, unopened};
 use super::{Open, Shelf};
 use crate::api::archive_location::{AccessMode, ArchiveLocation, ArchiveLocationStatus, Capabilities};
 use crate::api::condition::{self, Condition, ConditionStatus};
@@ -80,12 +80,12 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
         let mut status = written.clone();
         let mut open: Option<Arc<Open>> = None;
         let mut resolved = String::new();
-        // Why the catalogue can't be written, as it was first found.
-        let mut behind: Option<String> = None;
+        // Why the catalogue can't be written.
+        let mut behind = None;
         loop {
             let found = attempt(&object, &status, &opening, open.take()).await;
             let ready = found.reason == LocationReason::Probed;
-            status = said(&object, &status, &found, behind.as_deref(), &opening);
+            status = said(&object, &status, &found, behind.as_ref(), &opening);
             publish(&opening.act, &name, &status, &mut written).await;
             open.clone_from(&found.open);
             if ready && introduced(&mut resolved, &found.identity) {
@@ -119,15 +119,22 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                         break;
                     }
                 };
-                // Said once: what each try says may differ by the store's number of the request.
-                if failed.is_some() != behind.is_some() {
-                    behind = failed.map(|error| unopened(&error).1);
-                    status = said(&object, &status, &found, behind.as_deref(), &opening);
-                    publish(&opening.act, &name, &status, &mut written).await;
-                }
+                note(&mut behind, failed);
+                let probed = status.last_probe_time;
+                status = said(&object, &status, &found, behind.as_ref(), &opening);
+                status.last_probe_time = probed;
+                publish(&opening.act, &name, &status, &mut written).await;
             }
         }
     })
+}
+
+/// Keeps why the catalogue can't be written, in the words of the first try with this reason: what each says may differ by the store's number of the request.
+fn note(behind: &mut Option<Unopened>, failed: Option<StoreError>) {
+    let failed = failed.map(|error| unopened(&error));
+    if failed.as_ref().map(|(reason, _)| *reason) != behind.as_ref().map(|(reason, _)| *reason) {
+        *behind = failed;
+    }
 }
 
 /// Who we are at a location is said once, and again when it changes.
@@ -234,7 +241,7 @@ fn said(
     object: &ArchiveLocation,
     before: &ArchiveLocationStatus,
     found: &Found,
-    behind: Option<&str>,
+    behind: Option<&Unopened>,
     opening: &Opening,
 ) -> ArchiveLocationStatus {
     let now = opening.clock.now();
@@ -243,7 +250,7 @@ fn said(
     let ready = found.reason == LocationReason::Probed;
     let status = if ready { ConditionStatus::True } else { ConditionStatus::False };
     let message = match behind.filter(|_| ready) {
-        Some(why) => format!("{} {BEHIND} {why}", found.message),
+        Some((_, why)) => format!("{} {BEHIND} {why}", found.message),
         None => found.message.clone(),
     };
     condition::set(
