@@ -41,7 +41,7 @@ pub async fn start(bed: &Bed) -> Result<S3Server> {
         let policy = json!({
             "apiVersion": "unstick.dev/v1alpha1", "kind": "WorkflowPolicy", "metadata": {"name": "keep"},
             "spec": {"selector": {}, "archive": {"mode": "Enforce", "location": place}, "cleanup": {"mode": "Enforce",
-                "ttl": {"succeeded": "6s"}, "maxDeletes": {"count": 3, "per": "10s"}}},
+                "ttl": {"succeeded": "3s"}, "maxDeletes": {"count": 3, "per": "5s"}}},
         });
         bed.apply_value(policy, namespace).await?;
     }
@@ -63,7 +63,7 @@ impl Demo {
                 names.insert(format!("{namespace}/daily-{n}"));
             }
         }
-        eprintln!("\nbed: {} runs submitted that are to be archived and deleted, three in 10 s", names.len());
+        eprintln!("\nbed: {} runs submitted that are to be archived and deleted, three in 5 s", names.len());
         let mut left = names.clone();
         while !left.is_empty() && begun.elapsed() < LIMIT {
             tokio::time::sleep(Duration::from_millis(300)).await;
