@@ -85,7 +85,10 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
         loop {
             let found = attempt(&object, &status, &opening, open.take()).await;
             let ready = found.reason == LocationReason::Probed;
-            status = said(&object, &status, &found, behind.as_ref(), &opening);
+            let next = said(&object, &status, &found, behind.as_ref(), &opening);
+            if next != status {
+                status = ArchiveLocationStatus { last_probe_time: Some(opening.clock.now().into()), ..next };
+            }
             publish(&opening.act, &name, &status, &mut written).await;
             open.clone_from(&found.open);
             if ready && introduced(&mut resolved, &found.identity) {
@@ -120,16 +123,15 @@ pub fn follow_place(object: ArchiveLocation, opening: Opening, tell: mpsc::Sende
                     }
                 };
                 note(&mut behind, failed);
-                let probed = status.last_probe_time;
                 status = said(&object, &status, &found, behind.as_ref(), &opening);
-                status.last_probe_time = probed;
                 publish(&opening.act, &name, &status, &mut written).await;
             }
         }
     })
 }
 
-/// Keeps why the catalogue can't be written, in the words of the first try with this reason: what each says may differ by the store's number of the request.
+/// Keeps why the catalogue can't be written, in the words of the first try with this reason: what each says may differ
+/// by the store's number of the request.
 fn note(behind: &mut Option<Unopened>, failed: Option<StoreError>) {
     let failed = failed.map(|error| unopened(&error));
     if failed.as_ref().map(|(reason, _)| *reason) != behind.as_ref().map(|(reason, _)| *reason) {
@@ -236,7 +238,8 @@ async fn lies_apart(object: &ArchiveLocation, opening: &Opening) -> Result<(), S
     looked.unwrap_or_else(|e| Err(StoreError::new(Fault::Other, e.to_string())))
 }
 
-/// The status as it is to be: the same as before while nothing new was found. `behind`: why the catalogue can't be written.
+/// The status as it is to be: the same as before while nothing new was found; the time of the probe is the caller's.
+/// `behind`: why the catalogue can't be written.
 fn said(
     object: &ArchiveLocation,
     before: &ArchiveLocationStatus,
@@ -258,7 +261,7 @@ fn said(
         Condition::new(ConditionType::Ready, status, found.reason.as_str(), &message, now.into())
             .of_generation(generation),
     );
-    let mut next = ArchiveLocationStatus {
+    ArchiveLocationStatus {
         observed_generation: Some(generation),
         conditions,
         bucket: object.spec.bucket().to_owned(),
@@ -267,11 +270,7 @@ fn said(
         capabilities: found.capabilities.clone().or_else(|| before.capabilities.clone()),
         first_probe: before.first_probe_at(found.fingerprint.as_str()).map(str::to_owned).or_else(|| found.day.clone()),
         last_probe_time: before.last_probe_time,
-    };
-    if next != *before {
-        next.last_probe_time = Some(now.into());
     }
-    next
 }
 
 /// Writes the status unless the object has it already.
