@@ -8,10 +8,11 @@
 //! Whoever leads next must bring the run to its end. What came of it is judged from the audit log and the bucket.
 
 mod judge;
+mod quiet;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
@@ -19,7 +20,7 @@ use unstick_bed::faultproxy::{Call, InStep, Plan, Script, plans};
 use unstick_bed::{FaultProxy, Operator, S3Kind, S3Server};
 
 use super::failover::leads;
-use super::ground::{Ground, USER, start_as};
+use super::ground::{Ground, start_as};
 use super::keep;
 use judge::Judge;
 
@@ -178,27 +179,6 @@ impl Scene {
         self.gone(&self.operators[its]).await?;
         Ok(true)
     }
-
-    /// Only the Leases are renewed once all is said, and nothing is asked of the store.
-    async fn settles(&self) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let (audit, calls) = (self.ground.bed.audit().mark()?, self.script.calls().len());
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            let ours = audit.by(USER)?;
-            let other: Vec<String> = ours
-                .iter()
-                .filter(|e| e.resource != "leases" && e.verb != "watch")
-                .map(unstick_bed::Entry::line)
-                .chain(self.script.calls()[calls..].iter().filter(|c| c.proxy == "s3").map(Call::line))
-                .collect();
-            if other.is_empty() {
-                ensure!(ours.iter().any(|e| e.resource == "leases"), "nobody renewed a Lease: the log proves nothing");
-                return Ok(());
-            }
-            ensure!(begun.elapsed() < LIMIT, "it doesn't settle: {other:#?}");
-        }
-    }
 }
 
 /// Where in the program a call comes from; `None` for what no run hangs on.
@@ -251,6 +231,10 @@ async fn all_plans(leaders: usize) -> Result<()> {
         struck += 1;
     }
     ensure!(struck == plans.len(), "{struck} of {} plans were struck", plans.len());
+    if leaders > 1 {
+        scene.only_counts_differ(&mut judge).await?;
+        scene.one_stays().await?;
+    }
     scene.settles().await?;
     ensure!(keep::there(&scene.ground, NAMESPACE).await?.is_empty(), "a workflow is left");
     let deletes = judge.all(&scene.server).await?;
