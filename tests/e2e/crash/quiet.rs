@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use unstick_bed::faultproxy::Call;
 use unstick_bed::{Audit, Entry};
 
@@ -34,8 +34,32 @@ impl Scene {
 
     /// Each who leads says in the policy's status how many it deleted itself since it started, so two that lead correct
     /// each other there for as long as both do, each once in ten seconds. Nothing else of that status differs, and nothing
-    /// else is called. Their counts are made to differ first.
+    /// else is called.
     pub(super) async fn only_counts_differ(&mut self, judge: &mut Judge) -> Result<()> {
+        let counts = self.make_counts_differ(judge).await?;
+        let begun = Instant::now();
+        loop {
+            let mark = self.mark()?;
+            let said = self.said_meanwhile().await?;
+            let calls = self.calls_but_leases(&mark)?;
+            let (corrections, other): (Vec<_>, Vec<_>) =
+                calls.into_iter().partition(|line| line.contains(" patch workflowpolicies/status "));
+            let few = (1..=WRITES * self.leaders).contains(&corrections.len());
+            // A count alone may take half a minute until it is said.
+            if few && other.is_empty() && said.len() > 1 && said.iter().all(|(rest, _)| *rest == said[0].0) {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < 2 * LIMIT,
+                "with counts of {counts:?} they should correct these and do no more; they did: {corrections:#?}, and \
+                 called {other:#?}; the policy said {}",
+                json!(said)
+            );
+        }
+    }
+
+    /// The first deletes a run alone; the others are fresh.
+    async fn make_counts_differ(&mut self, judge: &mut Judge) -> Result<Vec<f64>> {
         self.one_stays().await?;
         self.run(judge).await?;
         self.gone(&self.operators[0]).await?;
@@ -49,34 +73,7 @@ impl Scene {
             counts.push(sum(&scrape(operator).await?, "unstick_deleted_runs_total", ""));
         }
         ensure!(counts[0] > 0.5 && counts[1..].iter().all(|n| *n < 0.5), "all have the same count: {counts:?}");
-
-        let begun = Instant::now();
-        loop {
-            let mark = self.mark()?;
-            let mut seen: Vec<(Value, Value)> = Vec::new();
-            let window = Instant::now();
-            while window.elapsed() < QUIET {
-                let status = self.status_and_count().await?;
-                if !seen.contains(&status) {
-                    seen.push(status);
-                }
-                tokio::time::sleep(Duration::from_millis(250)).await;
-            }
-            let mut other = self.calls_but_leases(&mark)?;
-            let corrected = other.len();
-            other.retain(|line| !line.contains(" patch workflowpolicies/status "));
-            let corrected = corrected - other.len();
-            let few = (1..=WRITES * self.leaders).contains(&corrected);
-            // A count alone may take half a minute until it is said.
-            if few && other.is_empty() && seen.len() > 1 && seen.iter().all(|(rest, _)| *rest == seen[0].0) {
-                return Ok(());
-            }
-            ensure!(
-                begun.elapsed() < 2 * LIMIT,
-                "with counts of {counts:?} they should correct these and do no more; they did {corrected} times, and \
-                 called {other:#?}; the policy said {seen:#?}"
-            );
-        }
+        Ok(counts)
     }
 
     /// The first goes on, the others are killed.
@@ -100,12 +97,25 @@ impl Scene {
         Ok(kube.chain(calls.iter().filter(|c| c.proxy == "s3").map(Call::line)).collect())
     }
 
-    /// The policy's status without its count of deletes, and that count.
-    async fn status_and_count(&self) -> Result<(Value, Value)> {
-        let path = format!("/apis/unstick.dev/v1alpha1/namespaces/{NAMESPACE}/workflowpolicies/{NAMESPACE}");
-        let mut policy: Value = self.ground.client.request(http::Request::get(&path).body(Vec::new())?).await?;
-        let retention = policy["status"]["retention"].as_object_mut().context("the policy says nothing of its runs")?;
-        let count = retention.remove("deleted").context("no count of deletes")?;
-        Ok((policy["status"].take(), count))
+    /// What the policy says in that time, each once: its status without the count of deletes, and that count. By a watch,
+    /// as one may write milliseconds after the other.
+    async fn said_meanwhile(&self) -> Result<Vec<(Value, Value)>> {
+        let path = format!(
+            "/apis/unstick.dev/v1alpha1/namespaces/{NAMESPACE}/workflowpolicies?watch=true&timeoutSeconds={}",
+            QUIET.as_secs()
+        );
+        let events = self.ground.client.request_text(http::Request::get(&path).body(Vec::new())?).await?;
+        let mut said = Vec::new();
+        for line in events.lines() {
+            let mut event: Value = serde_json::from_str(line)?;
+            let status = &mut event["object"]["status"];
+            let retention = status["retention"].as_object_mut().with_context(|| line.to_owned())?;
+            let count = retention.remove("deleted").context("no count of deletes")?;
+            let status = (status.take(), count);
+            if !said.contains(&status) {
+                said.push(status);
+            }
+        }
+        Ok(said)
     }
 }
