@@ -1,7 +1,13 @@
-//! The gate on what reading a watch line costs: allocations counted, not time, so that it holds on any machine.
+//! The gate on what reading a watch line and unpacking nodes costs: allocations counted, not time, so that it holds anywhere.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::io::{Read as _, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::{Compression, write::GzEncoder};
+use unstick::api::workflow::codec::{self, MAX_DECODED};
 use unstick::api::workflow::{WatchLine, Workflow};
 
 mod sample;
@@ -42,4 +48,26 @@ fn memory_for_a_big_object_stays_below_four_times_its_size() {
     let text = workflow_of(4_000, 100);
     let info = allocation_counter::measure(|| assert!(Workflow::from_json(&text).is_ok()));
     assert!(info.bytes_max <= 4 * text.len() as u64, "{} for {}", info.bytes_max, text.len());
+}
+
+/// `length` blanks as `compressedNodes`.
+fn packed(length: usize) -> String {
+    let mut into = GzEncoder::new(Vec::new(), Compression::fast());
+    std::io::copy(&mut std::io::repeat(b' ').take(length as u64), &mut into).unwrap();
+    into.flush().unwrap();
+    STANDARD.encode(into.finish().unwrap())
+}
+
+#[test]
+fn what_is_decoded_is_never_held_twice() {
+    let decoded = |length: usize| {
+        let text = packed(length);
+        allocation_counter::measure(|| assert_eq!(codec::decode(&text).is_ok(), length <= MAX_DECODED))
+    };
+    let few = decoded(10);
+    for length in [MAX_DECODED / 2 + 1, MAX_DECODED, MAX_DECODED + 1, 2 * MAX_DECODED] {
+        let many = decoded(length);
+        assert_eq!(many.count_total, few.count_total, "allocations for {length} bytes");
+        assert!(many.bytes_max <= (MAX_DECODED + (1 << 20)) as u64, "{} for {length} bytes", many.bytes_max);
+    }
 }

@@ -21,7 +21,7 @@ use made::{Counted, Made, SECRET};
 const MIB: u64 = 1 << 20;
 /// What etcd takes at most is 1.5 MiB with the key and the server's own fields.
 const MOST: usize = 1_571_000;
-/// The pod's limit in deploy/ is 128 MiB.
+/// Half of the pod's limit in deploy/.
 const MOST_RESIDENT: u64 = 96 * MIB;
 
 /// On a server without Argo, which would touch them. Half is there before the operator starts.

@@ -54,7 +54,9 @@ impl Codec {
 /// See [`CodecError`]. Memory stays below [`MAX_DECODED`] plus one window of the codec, whatever the input.
 pub fn decode(text: &str) -> Result<String, CodecError> {
     let packed = STANDARD.decode(text.trim_ascii()).map_err(|_| CodecError::NotBase64)?;
-    let mut plain = Vec::new();
+    // Room for the most there may be, taken once: pages nobody writes to cost nothing, while a text that grows is held
+    // twice for a moment, and what it leaves behind depends on who came before.
+    let mut plain = Vec::with_capacity(MAX_DECODED + 1);
     unpack(&packed, &mut plain)?;
     String::from_utf8(plain).map_err(|_| CodecError::Corrupt)
 }
