@@ -13,6 +13,10 @@ use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, Sta
 /// twenty times that.
 pub const MAX_DECODED: usize = 32 << 20;
 
+/// Room is taken for so many times what is packed: Argo's nodes unpack to less. What is longer moves once, to where there is
+/// room for the most.
+const USUAL: usize = 32;
+
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -54,11 +58,10 @@ impl Codec {
 /// See [`CodecError`]. Memory stays below [`MAX_DECODED`] plus one window of the codec, whatever the input.
 pub fn decode(text: &str) -> Result<String, CodecError> {
     let packed = STANDARD.decode(text.trim_ascii()).map_err(|_| CodecError::NotBase64)?;
-    // Room for the most there may be, taken once: pages nobody writes to cost nothing, while a text that grows is held
-    // twice for a moment, and what it leaves behind depends on who came before.
-    let mut plain = Vec::with_capacity(MAX_DECODED + 1);
+    let usual = packed.len().saturating_mul(USUAL).min(MAX_DECODED) + 1;
+    let mut plain = Plain(Vec::with_capacity(usual));
     unpack(&packed, &mut plain)?;
-    String::from_utf8(plain).map_err(|_| CodecError::Corrupt)
+    String::from_utf8(plain.0).map_err(|_| CodecError::Corrupt)
 }
 
 /// How long [`decode`] would make it, in bytes, without holding it.
@@ -72,7 +75,7 @@ pub fn decoded_len(text: &str) -> Result<usize, CodecError> {
     Ok(length.0)
 }
 
-fn unpack(packed: &[u8], into: &mut impl Write) -> Result<(), CodecError> {
+fn unpack(packed: &[u8], into: &mut impl Sink) -> Result<(), CodecError> {
     match Codec::sniff(packed) {
         Codec::Gzip => drain(flate2::read::MultiGzDecoder::new(packed), into),
         Codec::Zstd => zstd(packed, into),
@@ -80,8 +83,61 @@ fn unpack(packed: &[u8], into: &mut impl Write) -> Result<(), CodecError> {
     }
 }
 
+/// Where it goes.
+trait Sink: Write {
+    /// Takes all there is.
+    fn all(&mut self, from: &mut impl Read) -> std::io::Result<()>;
+}
+
+/// The text. Grown by doubling it would be held twice again and again, and what that leaves behind depends on who came
+/// before; room that nobody writes to costs nothing.
+struct Plain(Vec<u8>);
+
+impl Plain {
+    const fn room(&self) -> usize {
+        self.0.capacity() - self.0.len()
+    }
+
+    /// Moves to where there is room for the most.
+    fn grow(&mut self) {
+        self.0.reserve_exact((MAX_DECODED + 1).saturating_sub(self.0.len()));
+    }
+}
+
+impl Sink for Plain {
+    /// Straight into its place: inflating in small pieces is slower.
+    fn all(&mut self, from: &mut impl Read) -> std::io::Result<()> {
+        let room = self.room();
+        if from.take(room as u64).read_to_end(&mut self.0)? == room {
+            self.grow();
+            from.read_to_end(&mut self.0)?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Plain {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() > self.room() {
+            self.grow();
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Counts what is written to it.
 struct Length(usize);
+
+impl Sink for Length {
+    fn all(&mut self, from: &mut impl Read) -> std::io::Result<()> {
+        std::io::copy(from, self).map(drop)
+    }
+}
 
 impl Write for Length {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -94,12 +150,13 @@ impl Write for Length {
     }
 }
 
-fn drain(from: impl Read, into: &mut impl Write) -> Result<(), CodecError> {
-    let read = std::io::copy(&mut from.take(MAX_DECODED as u64 + 1), into).map_err(|_| CodecError::Corrupt)?;
-    if read > MAX_DECODED as u64 { Err(CodecError::TooLarge) } else { Ok(()) }
+fn drain(from: impl Read, into: &mut impl Sink) -> Result<(), CodecError> {
+    let mut from = from.take(MAX_DECODED as u64 + 1);
+    into.all(&mut from).map_err(|_| CodecError::Corrupt)?;
+    if from.limit() == 0 { Err(CodecError::TooLarge) } else { Ok(()) }
 }
 
-fn zstd(packed: &[u8], into: &mut impl Write) -> Result<(), CodecError> {
+fn zstd(packed: &[u8], into: &mut impl Sink) -> Result<(), CodecError> {
     // The decoder reserves the window a frame announces (up to terabytes) before it reads anything.
     if zstd_window(packed).ok_or(CodecError::Corrupt)? > MAX_DECODED as u64 {
         return Err(CodecError::TooLarge);
@@ -124,7 +181,7 @@ fn zstd_window(packed: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(size).saturating_add(if length == 2 { 256 } else { 0 }))
 }
 
-fn brotli(packed: &[u8], into: &mut impl Write) -> Result<(), CodecError> {
+fn brotli(packed: &[u8], into: &mut impl Sink) -> Result<(), CodecError> {
     // Strict: no "large window" extension, so a window has at most 16 MiB.
     let mut state =
         BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
